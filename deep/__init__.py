@@ -1,0 +1,1 @@
+"""CUDA training of real networks: recipes, trainer, results. Imports ufm, never the reverse."""

@@ -1,0 +1,56 @@
+"""Test-wide set-up: shape checking, hypothesis profiles, one thread a worker."""
+
+from __future__ import annotations
+
+import os
+import pkgutil
+from pathlib import Path
+
+import hypothesis
+import jaxtyping
+
+
+# Modules whose annotations name Tensor only for the type checker, to stay torch-free.
+TORCH_FREE = {
+    "ufm._lazy", "ufm._spec", "ufm._typing", "ufm.counts", "ufm.status", "ufm.methods",
+    "ufm.problem", "ufm.claims", "ufm.cli", "ufm.geometry.specs", "ufm.losses",
+}  # fmt: skip
+
+
+def _checked_modules() -> list[str]:
+    root = Path(__file__).parents[1] / "ufm"
+    names = [module.name for module in pkgutil.walk_packages([str(root)], "ufm.", lambda _: None)]
+    return [
+        n for n in names if not any(n == free or n.startswith(free + ".") for free in TORCH_FREE)
+    ]
+
+
+# Every call in the tests is checked against the jaxtyping shapes in the signatures.
+jaxtyping.install_import_hook(_checked_modules(), "beartype.beartype")
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+
+torch.set_num_threads(1)
+
+hypothesis.settings.register_profile(
+    "ci", max_examples=25, deadline=None, derandomize=True, database=None
+)
+hypothesis.settings.register_profile("nightly", max_examples=250, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_collection_modifyitems(items):
+    """Skip CUDA tests where there is no CUDA, with a reason."""
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if "gpu" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="needs CUDA"))
+
+
+@pytest.fixture(autouse=True)
+def _no_global_rng(request):
+    """Catch hidden dependence on the global generator: fixed before each test."""
+    torch.manual_seed(0)

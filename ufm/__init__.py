@@ -1,0 +1,94 @@
+"""Unconstrained-feature and layer-peeled models of neural collapse: solve, certify, predict.
+
+>>> import ufm
+>>> problem = ufm.Problem(K=4, d=3, n=(5, 5, 5, 5), reg=ufm.AverageBudget(E_W=3, E_H=2))
+>>> sol = ufm.solve(problem)
+>>> cert = ufm.certify(sol)
+>>> bool(cert.passed.all()), round(float(sol.value[0]), 10)
+(True, 0.1083859879)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ufm._lazy import attach
+
+
+if TYPE_CHECKING:
+    from ufm.certificates import Certificate as Certificate
+    from ufm.certificates import certify as certify
+    from ufm.counts import balanced_sizes as balanced_sizes
+    from ufm.counts import cifar10_lt_sizes as cifar10_lt_sizes
+    from ufm.counts import cifar100_lt_sizes as cifar100_lt_sizes
+    from ufm.counts import exponential_sizes as exponential_sizes
+    from ufm.counts import step_sizes as step_sizes
+    from ufm.counts import step_weights as step_weights
+    from ufm.geometry import ExplicitFrame as ExplicitFrame
+    from ufm.geometry import Geometry as Geometry
+    from ufm.geometry import OrthogonalFrame as OrthogonalFrame
+    from ufm.geometry import SimplexETF as SimplexETF
+    from ufm.geometry import align as align
+    from ufm.geometry import cosines as cosines
+    from ufm.geometry import distance as distance
+    from ufm.geometry import etf as etf
+    from ufm.geometry import norms as norms
+    from ufm.geometry import orthogonal as orthogonal
+    from ufm.geometry import procrustes_distance as procrustes_distance
+    from ufm.losses import CrossEntropy as CrossEntropy
+    from ufm.losses import DotRegression as DotRegression
+    from ufm.losses import SquaredError as SquaredError
+    from ufm.methods import LBFGS as LBFGS
+    from ufm.methods import ClosedForm as ClosedForm
+    from ufm.methods import Convex as Convex
+    from ufm.methods import GradientDescent as GradientDescent
+    from ufm.methods import GradientFlow as GradientFlow
+    from ufm.methods import Newton as Newton
+    from ufm.metrics import FeatureStats as FeatureStats
+    from ufm.metrics import nc as nc
+    from ufm.problem import AverageBudget as AverageBudget
+    from ufm.problem import ClassMeanDecay as ClassMeanDecay
+    from ufm.problem import Fixed as Fixed
+    from ufm.problem import FreeBias as FreeBias
+    from ufm.problem import Learnable as Learnable
+    from ufm.problem import NoBias as NoBias
+    from ufm.problem import NoReg as NoReg
+    from ufm.problem import PenalisedBias as PenalisedBias
+    from ufm.problem import Problem as Problem
+    from ufm.problem import Sphere as Sphere
+    from ufm.problem import VectorBudget as VectorBudget
+    from ufm.problem import WeightDecay as WeightDecay
+    from ufm.solution import Solution as Solution
+    from ufm.solution import SolveError as SolveError
+    from ufm.solvers import polish as polish
+    from ufm.solvers import solve as solve
+    from ufm.status import Status as Status
+    from ufm.theory import predict as predict
+
+__version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        **dict.fromkeys(("Certificate", "certify"), ".certificates"),
+        **dict.fromkeys(
+            ("balanced_sizes", "cifar10_lt_sizes", "cifar100_lt_sizes", "exponential_sizes",
+             "step_sizes", "step_weights"), ".counts"),
+        **dict.fromkeys(
+            ("ExplicitFrame", "Geometry", "OrthogonalFrame", "SimplexETF", "align", "cosines",
+             "distance", "etf", "norms", "orthogonal", "procrustes_distance"), ".geometry"),
+        **dict.fromkeys(("CrossEntropy", "DotRegression", "SquaredError"), ".losses"),
+        **dict.fromkeys(
+            ("LBFGS", "ClosedForm", "Convex", "GradientDescent", "GradientFlow", "Newton"),
+            ".methods"),
+        **dict.fromkeys(("FeatureStats", "nc"), ".metrics"),
+        **dict.fromkeys(
+            ("AverageBudget", "ClassMeanDecay", "Fixed", "FreeBias", "Learnable", "NoBias",
+             "NoReg", "PenalisedBias", "Problem", "Sphere", "VectorBudget", "WeightDecay"),
+            ".problem"),
+        **dict.fromkeys(("Solution", "SolveError"), ".solution"),
+        **dict.fromkeys(("polish", "solve"), ".solvers"),
+        "Status": ".status",
+        "predict": ".theory",
+    },
+)  # fmt: skip

@@ -1,0 +1,68 @@
+"""Softmax cross-entropy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from ufm._spec import spec
+from ufm.losses._base import Loss, add_at_label, pick
+
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# Below this relative deviation t the direct form of (1 + t) log(1 + t) - t loses digits.
+SMALL_DEVIATION = 1e-2
+
+
+@spec
+class CrossEntropy(Loss):
+    r"""Cross-entropy :math:`\ell(z, y) = \log\sum_j e^{z_j} - z_y` (natural logarithm, nats).
+
+    Gradient :math:`q - e_y` with :math:`q = \mathrm{softmax}(z)`. Conjugate: for
+    :math:`u = q' - e_y` with ``q'`` in the simplex, :math:`\ell^*(u) = \sum_j q'_j \log q'_j`,
+    and the Fenchel defect is the Kullback-Leibler divergence :math:`\mathrm{KL}(q' \| q)`.
+
+    >>> import math, torch
+    >>> loss = CrossEntropy().value(torch.zeros(4, 1, dtype=torch.float64), torch.tensor([2]))
+    >>> abs(loss.item() - math.log(4)) < 1e-15
+    True
+    """
+
+    attains_minimum: ClassVar[bool] = False
+    shift_invariant: ClassVar[bool] = True
+
+    def value_and_grad(self, Z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        # Relative to the label's logit: log(1 + sum_{j != y} e^{z_j - z_y}) keeps the digits of
+        # losses far below one, which logsumexp(z) - z_y rounds away; likewise 1 - q_y below.
+        others = add_at_label(Z - pick(Z, y).unsqueeze(-2), y, -float("inf"))
+        log_odds = others.logsumexp(-2, keepdim=True)
+        value = log_odds.clamp(min=0) + (-log_odds.abs()).exp().log1p()
+        miss = log_odds.sigmoid()
+        grad = add_at_label((others - log_odds).exp() * miss, y, -miss.squeeze(-2))
+        return value.squeeze(-2), grad
+
+    def hvp(self, Z: Tensor, y: Tensor, V: Tensor) -> Tensor:
+        Q = Z.softmax(-2)
+        return Q * (V - (Q * V).sum(-2, keepdim=True))
+
+    def conjugate(self, U: Tensor, y: Tensor) -> Tensor:
+        Q = add_at_label(U, y, 1.0)
+        return Q.xlogy(Q).sum(-2)
+
+    def slack(self, U: Tensor, y: Tensor) -> Tensor:
+        return add_at_label(U, y, 1.0)
+
+    def fenchel_defect(self, U: Tensor, Z: Tensor, y: Tensor) -> Tensor:
+        log_Q = Z.log_softmax(-2)
+        Q = log_Q.exp()
+        change = U - self.grad(Z, y)
+        t = change / Q.clamp(min=1e-300)
+        # Horner form of (1 + t) log(1 + t) - t = sum_{k >= 2} (-t)^k / (k (k - 1)).
+        series = 1 / 56 - t / 72
+        for k in (7, 6, 5, 4, 3, 2):
+            series = 1 / (k * (k - 1)) - t * series
+        direct_Q = (Q + change).clamp(min=0)
+        direct = direct_Q.xlogy(direct_Q) - direct_Q * log_Q - change
+        small = t.abs() < SMALL_DEVIATION
+        return (Q * t * t * series).where(small, direct).sum(-2)

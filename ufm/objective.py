@@ -1,0 +1,349 @@
+"""The objective of a batch of problems as tensors: value, gradient, Hessian product, feasibility.
+
+The one place where a `Problem` becomes numbers on a device. Used by solvers, certificates and
+the landscape alike, so that each formula exists once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+from ufm._typing import Float, Int, Tensor
+from ufm.geometry.frames import frame
+from ufm.losses import Loss
+from ufm.problem import (
+    AverageBudget,
+    Fixed,
+    Problem,
+    Sphere,
+    VectorBudget,
+    WeightDecay,
+)
+
+
+class Point(NamedTuple):
+    """A point (W, H, b), or a direction or gradient of that shape.
+
+    Attributes:
+        W: ``(*b, K, d)``.
+        H: ``(*b, d, M)``.
+        b: ``(*b, K)``; zero where the model has no bias.
+    """
+
+    W: Float[Tensor, "*b K d"]
+    H: Float[Tensor, "*b d M"]
+    b: Float[Tensor, "*b K"]
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    r"""A batch of B problems of one static shape.
+
+    .. math:: f = \sum_j c_j\,\ell(W h_j + b, y_j) + \tfrac{\lambda_W}{2}\|W\|_F^2
+        + \tfrac12\sum_j p_j \|h_j\|^2 + \tfrac{\lambda_b}{2}\|b\|^2
+
+    over M columns that are samples (M = N) or class means (M = K); with class means the value is
+    that of features equal to their class mean, so both agree.
+
+    Attributes:
+        problems: The B problems.
+        y: Label of each column (M,).
+        c: Loss weight of each column (B, M); rows sum to one.
+        m: Samples each column stands for (B, M).
+        u: Share ``m_j / n_{y_j}`` of its class that each column stands for (B, M).
+        lam_W: Ridge on W (B,); 0 where W is fixed or budgeted.
+        p: Ridge on each feature column (B, M).
+        lam_b: Ridge on the bias (B,).
+        E_W: Budgets on W (B,); NaN without budgets.
+        E_H: Budgets on H (B,); NaN without budgets.
+    """
+
+    problems: tuple[Problem, ...]
+    y: Int[Tensor, "M"]
+    c: Float[Tensor, "B M"]
+    m: Float[Tensor, "B M"]
+    u: Float[Tensor, "B M"]
+    lam_W: Float[Tensor, "B"]
+    p: Float[Tensor, "B M"]
+    lam_b: Float[Tensor, "B"]
+    E_W: Float[Tensor, "B"]
+    E_H: Float[Tensor, "B"]
+
+    @classmethod
+    def stack(
+        cls,
+        problems: Sequence[Problem],
+        M: int,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float64,
+    ) -> Objective:
+        """Stack problems that differ only in class sizes, weights and strengths.
+
+        Args:
+            problems: At least one problem; equal K, d, loss, classifier and types of regulariser
+                and bias, and equal labels for M columns.
+            M: Feature columns, K or N.
+            device: Where the tensors go.
+            dtype: Floating-point type.
+
+        Returns:
+            The objective.
+
+        Raises:
+            ValueError: If the problems do not share a static shape.
+        """
+        first = _check_stackable(problems)
+        y = first.labels(M)
+        if any(problem.labels(M) != y for problem in set(problems)):
+            raise ValueError(f"n must be equal across a batch on samples (M=N={M})")
+        index = torch.tensor(y, device=device)
+
+        def tensor(rows) -> Tensor:
+            return torch.tensor(rows, dtype=dtype, device=device)
+
+        n = tensor([problem.n for problem in problems])[:, index]
+        pi = tensor([problem.pi for problem in problems])[:, index]
+        m = n if first.K == M else torch.ones_like(n)
+        u = m / n
+        reg = [problem.reg for problem in problems]
+        nan = float("nan")
+        lam_W, lam_H = tensor([[getattr(r, "lam_W", 0.0), getattr(r, "lam_H", 0.0)] for r in reg]).T
+        E_W, E_H = tensor([[getattr(r, "E_W", nan), getattr(r, "E_H", nan)] for r in reg]).T
+        return cls(
+            problems=tuple(problems),
+            y=index,
+            c=pi * u,
+            m=m,
+            u=u,
+            lam_W=lam_W if first.is_learnable else torch.zeros_like(lam_W),
+            p=lam_H.unsqueeze(-1) * (m if isinstance(first.reg, WeightDecay) else u),
+            lam_b=tensor([getattr(problem.bias, "lam_b", 0.0) for problem in problems]),
+            E_W=E_W,
+            E_H=E_H,
+        )
+
+    @property
+    def template(self) -> Problem:
+        """A problem of the batch, for what is common to all."""
+        return self.problems[0]
+
+    @property
+    def loss(self) -> Loss:
+        """The common loss."""
+        return self.template.loss
+
+    @property
+    def K(self) -> int:
+        """Number of classes."""
+        return self.template.K
+
+    @property
+    def d(self) -> int:
+        """Feature dimension."""
+        return self.template.d
+
+    @property
+    def M(self) -> int:
+        """Number of feature columns."""
+        return self.y.shape[0]
+
+    def select(self, index: Int[Tensor, "S"]) -> Objective:
+        """The sub-batch at ``index``.
+
+        Args:
+            index: Positions in the batch.
+
+        Returns:
+            A smaller objective.
+        """
+        rows = index.tolist()
+        return Objective(
+            tuple(self.problems[i] for i in rows),
+            self.y,
+            *(
+                getattr(self, name)[index]
+                for name in ("c", "m", "u", "lam_W", "p", "lam_b", "E_W", "E_H")
+            ),
+        )
+
+    def fixed_W(self) -> Float[Tensor, "K d"] | None:
+        """The fixed classifier, or None if it is learnable.
+
+        Returns:
+            Rows on this objective's device.
+        """
+        classifier = self.template.classifier
+        if isinstance(classifier, Fixed):
+            return frame(classifier.frame, self.K, self.d).to(self.c)
+        return None
+
+    def logits(self, x: Point) -> Float[Tensor, "*b K M"]:
+        """``W H + b 1'``.
+
+        Args:
+            x: Point.
+
+        Returns:
+            Logits.
+        """
+        return x.W @ x.H + x.b.unsqueeze(-1)
+
+    def risk(self, Z: Float[Tensor, "*b K M"]) -> Float[Tensor, "*b"]:
+        """Weighted loss ``sum_j c_j loss(z_j, y_j)``.
+
+        Args:
+            Z: Logits.
+
+        Returns:
+            Risk of each instance.
+        """
+        return (self.c * self.loss.value(Z, self.y)).sum(-1)
+
+    def risk_grad(self, Z: Float[Tensor, "*b K M"]) -> Float[Tensor, "*b K M"]:
+        """Gradient ``G`` of the risk in the logits.
+
+        Args:
+            Z: Logits.
+
+        Returns:
+            ``G``.
+        """
+        return self.loss.grad(Z, self.y) * self.c.unsqueeze(-2)
+
+    def penalty(self, x: Point) -> Float[Tensor, "*b"]:
+        """The ridge terms.
+
+        Args:
+            x: Point.
+
+        Returns:
+            Penalty of each instance; 0 for budgets.
+        """
+        return (
+            self.lam_W * x.W.square().sum((-2, -1))
+            + (self.p * x.H.square().sum(-2)).sum(-1)
+            + self.lam_b * x.b.square().sum(-1)
+        ) / 2
+
+    def value(self, x: Point) -> Float[Tensor, "*b"]:
+        """The objective at any point, feasible or not.
+
+        Args:
+            x: Point.
+
+        Returns:
+            Values.
+        """
+        return self.risk(self.logits(x)) + self.penalty(x)
+
+    def value_and_grad(self, x: Point) -> tuple[Float[Tensor, "*b"], Point]:
+        """Objective and its Euclidean gradient, analytic.
+
+        The gradient in a fixed W or an absent bias is zero: they are not variables.
+
+        Args:
+            x: Point.
+
+        Returns:
+            Values and gradients.
+        """
+        loss, G = self.loss.value_and_grad(self.logits(x), self.y)
+        G = G * self.c.unsqueeze(-2)
+        value = (self.c * loss).sum(-1) + self.penalty(x)
+        return value, self._pull_back(G, x, x)
+
+    def hvp(self, x: Point, v: Point) -> Point:
+        """Euclidean Hessian of the objective applied to a direction.
+
+        Args:
+            x: Point.
+            v: Direction; its parts in a fixed W or an absent bias must be zero.
+
+        Returns:
+            Hessian product.
+        """
+        Z = self.logits(x)
+        dZ = v.W @ x.H + x.W @ v.H + v.b.unsqueeze(-1)
+        G = self.risk_grad(Z)
+        dG = self.loss.hvp(Z, self.y, dZ) * self.c.unsqueeze(-2)
+        outer = self._pull_back(dG, x, v)
+        W = outer.W + G @ v.H.mT if self.template.is_learnable else outer.W
+        return Point(W, outer.H + v.W.mT @ G, outer.b)
+
+    def _pull_back(self, G: Float[Tensor, "*b K M"], x: Point, ridge_at: Point) -> Point:
+        W = torch.zeros_like(x.W)
+        if self.template.is_learnable:
+            W = G @ x.H.mT + self.lam_W[..., None, None] * ridge_at.W
+        H = x.W.mT @ G + self.p.unsqueeze(-2) * ridge_at.H
+        b = torch.zeros_like(x.b)
+        if self.template.has_bias:
+            b = G.sum(-1) + self.lam_b.unsqueeze(-1) * ridge_at.b
+        return Point(W, H, b)
+
+    def infeasibility(self, x: Point) -> Float[Tensor, "*b"]:
+        """Largest relative violation of a budget in squared norm; 0 for a feasible point.
+
+        ``|W|^2/(K E_W) - 1`` and its likes; for spheres the largest deviation of either sign.
+
+        Args:
+            x: Point.
+
+        Returns:
+            Violation of each instance, dimensionless, >= 0.
+        """
+        if not self.template.is_budgeted:
+            return torch.zeros_like(self.lam_W)
+        W, H = self.used(x)
+        excess = (torch.cat([W, H], -1) if self.template.is_learnable else H) - 1
+        if isinstance(self.template.reg, Sphere):
+            excess = excess.abs()
+        return excess.clamp(min=0).amax(-1)
+
+    def used(self, x: Point) -> tuple[Float[Tensor, "*b P"], Float[Tensor, "*b R"]]:
+        """Share of each budget that a point uses: 1 is exactly at the limit.
+
+        Args:
+            x: Point.
+
+        Returns:
+            One share per budget on W and on H: P = R = 1 for average budgets, P = K and R = M for
+            per-vector budgets and spheres.
+
+        Raises:
+            ValueError: If the problem has no budgets.
+        """
+        E_W, E_H = self.E_W.unsqueeze(-1), self.E_H.unsqueeze(-1)
+        match self.template.reg:
+            case AverageBudget():
+                W = x.W.square().sum((-2, -1)).unsqueeze(-1) / (self.K * E_W)
+                H = (self.u * x.H.square().sum(-2)).sum(-1, keepdim=True) / (self.K * E_H)
+            case VectorBudget() | Sphere():
+                W = x.W.square().sum(-1) / E_W
+                H = x.H.square().sum(-2) / E_H
+            case reg:
+                raise ValueError(f"reg must have budgets, got {reg!r}")
+        return W, H
+
+
+def _check_stackable(problems: Sequence[Problem]) -> Problem:
+    if not problems:
+        raise ValueError("problems must hold at least one problem, got none")
+    first = problems[0]
+    for problem in set(problems):
+        for name in ("K", "d", "loss", "classifier"):
+            ours, theirs = getattr(first, name), getattr(problem, name)
+            if ours != theirs:
+                raise ValueError(f"{name} must be equal across a batch, got {ours} and {theirs}")
+        for name in ("reg", "bias"):
+            ours, theirs = type(getattr(first, name)), type(getattr(problem, name))
+            if ours is not theirs:
+                raise ValueError(
+                    f"{name} must be of one type across a batch, "
+                    f"got {ours.__name__} and {theirs.__name__}"
+                )
+    return first

@@ -1,0 +1,3 @@
+"""Solvers: one algorithm a file, one loop, a status per instance."""
+
+from __future__ import annotations
