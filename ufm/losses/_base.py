@@ -107,7 +107,7 @@ class Loss(abc.ABC):
 
     @abc.abstractmethod
     def fenchel_defect(self, U: Tensor, Z: Tensor, y: Tensor) -> Tensor:
-        r"""Fenchel-Young defect :math:`\ell(z) + \ell^*(u) - \langle u,z\rangle \ge 0`, ``(*b, M)``.
+        r"""Fenchel-Young defect :math:`\ell(z) + \ell^*(u) - \langle u,z\rangle \ge 0` a column.
 
         Evaluated without the cancellation of the three terms, so that it resolves values far
         below the rounding error of the loss.
