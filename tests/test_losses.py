@@ -1,0 +1,84 @@
+"""Losses: gradient and Hessian product against autograd, conjugate and Fenchel defect."""
+
+import pytest
+import torch
+from tolerances import EXACT
+
+from ufm.losses import CrossEntropy, DotRegression, Loss, SquaredError
+
+
+LOSSES = [CrossEntropy(), SquaredError(), DotRegression(s=1.7)]
+Y = torch.tensor([0, 1, 2, 3, 3, 1])
+
+
+def logits(scale: float = 2.0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(3)
+    return scale * torch.randn(2, 4, 6, dtype=torch.float64, generator=generator)
+
+
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: type(loss).__name__)
+class TestEveryLoss:
+    def test_gradient_and_hessian_match_autograd(self, loss: Loss):
+        Z, V = logits().requires_grad_(), logits(0.5).flip(0)
+        (G,) = torch.autograd.grad(loss.value(Z, Y).sum(), Z)
+        _, HV = torch.autograd.functional.hvp(lambda Z: loss.value(Z, Y).sum(), Z, V)
+        torch.testing.assert_close(loss.grad(Z.detach(), Y), G, rtol=EXACT, atol=EXACT)
+        torch.testing.assert_close(loss.hvp(Z.detach(), Y, V), HV, rtol=EXACT, atol=EXACT)
+
+    def test_fenchel_defect_is_primal_plus_conjugate_minus_inner(self, loss: Loss):
+        Z, U = logits(), loss.grad(logits(1.0).flip(0), Y)
+        defect = loss.value(Z, Y) + loss.conjugate(U, Y) - (U * Z).sum(-2)
+        torch.testing.assert_close(loss.fenchel_defect(U, Z, Y), defect, rtol=EXACT, atol=EXACT)
+        assert (defect > 0).all()
+
+    def test_fenchel_defect_vanishes_at_the_gradient_only(self, loss: Loss):
+        Z = logits()
+        assert loss.fenchel_defect(loss.grad(Z, Y), Z, Y).abs().max() < 1e-30
+        moved = loss.grad(Z + 0.1 * logits().flip(-1), Y)
+        assert (loss.fenchel_defect(moved, Z, Y) > 1e-6).all()
+
+    def test_small_defects_are_second_order(self, loss: Loss):
+        # By subtraction of the three terms these would be lost below 1e-16.
+        Z, direction = logits(), logits().flip(-1)
+        ratio = [
+            loss.fenchel_defect(loss.grad(Z + h * direction, Y), Z, Y).sum() / h**2
+            for h in (1e-5, 1e-7, 1e-9)
+        ]
+        assert ratio[2] / ratio[0] == pytest.approx(1, rel=1e-3)
+        assert ratio[1] / ratio[0] == pytest.approx(1, rel=1e-3)
+
+    def test_gradients_lie_in_the_conjugate_domain(self, loss: Loss):
+        U = loss.grad(logits(), Y)
+        assert (loss.slack(U, Y) >= 0).all()
+        if loss.shift_invariant:
+            assert U.sum(-2).abs().max() < EXACT
+
+
+def test_cross_entropy_keeps_the_digits_of_tiny_losses():
+    Z = torch.zeros(3, 1, dtype=torch.float64)
+    Z[0] = 60.0
+    y = torch.tensor([0])
+    tiny = 2 * torch.tensor(-60.0, dtype=torch.float64).exp()
+    torch.testing.assert_close(CrossEntropy().value(Z, y)[0], tiny, rtol=EXACT, atol=0)
+    torch.testing.assert_close(CrossEntropy().grad(Z, y)[0, 0], -tiny, rtol=EXACT, atol=0)
+
+
+def test_cross_entropy_does_not_overflow():
+    Z = torch.tensor([[800.0], [-800.0]], dtype=torch.float64)
+    assert CrossEntropy().value(Z, torch.tensor([1]))[0] == 1600.0
+
+
+def test_dot_regression_gradient_on_the_sphere_is_a_pure_pull():
+    # Yang et al.: -(1 - cos) w_y when |h|^2 = E_H.
+    E_W, E_H, theta = 2.0, 3.0, torch.tensor(0.7, dtype=torch.float64)
+    s = (E_W * E_H) ** 0.5
+    z = s * theta.cos()
+    Z = torch.stack([z, torch.tensor(0.3, dtype=torch.float64)]).unsqueeze(-1)
+    G = DotRegression(s=s).grad(Z, torch.tensor([0]))
+    torch.testing.assert_close(G[0, 0], -(1 - theta.cos()), rtol=EXACT, atol=0)
+    assert G[1, 0] == 0
+
+
+def test_dot_regression_refuses_a_target_that_is_not_positive():
+    with pytest.raises(ValueError, match="s must be a finite number > 0, got -1"):
+        DotRegression(s=-1)
