@@ -1,0 +1,67 @@
+# `make figures` and `make test` work on a fresh machine: they set up .venv themselves.
+# PYTHON     interpreter to build .venv with (>= 3.11)
+# PIP_FLAGS  extra flags for pip, for example the index of a CPU or CUDA build of torch (README)
+PYTHON ?= python3
+PIP_FLAGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+EXTRAS := convex,rigorous,proofs,figures,dev
+READY := $(VENV)/.ready
+
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help setup figures test test-slow lint format claims bench gpu wheel clean
+
+help:
+	@echo "make figures    solve, certify and draw everything; the page is figures/out/index.html"
+	@echo "make test       the default tests (under 5 minutes on two cores)"
+	@echo "make test-slow  the tests that take minutes"
+	@echo "make lint       ruff, pyright, import-linter"
+	@echo "make claims     run every proof and check; rewrite ufm/evidence.json and CLAIMS.md"
+	@echo "make bench      measure against what a user would use instead; writes benchmarks/results/"
+	@echo "make gpu        CUDA tests with the interpreter PYTHON (installs nothing)"
+	@echo "make wheel      build the wheel and the source archive into dist/"
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "PYTHON must be Python 3.11 or newer, got $$($(PYTHON) --version)" >&2; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) \
+	  -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $@
+
+figures: $(READY)
+	$(BIN)/python -m figures build
+
+test: $(READY)
+	$(BIN)/python -m pytest -n 2
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -n 2 -m slow
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+claims: $(READY)
+	$(BIN)/python -m proofs_check
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks
+
+gpu:
+	$(PYTHON) -m pytest -m gpu tests
+
+wheel: $(READY)
+	$(BIN)/python -m build --no-isolation --outdir dist
+
+clean:
+	rm -rf $(VENV) dist build .pytest_cache .ruff_cache .hypothesis figures/out
