@@ -63,9 +63,9 @@ class Newton(Method):
 
 @spec
 class GradientFlow(Method):
-    r"""Gradient flow :math:`\dot x = -\nabla f(x)` by an adaptive embedded Runge-Kutta pair.
+    r"""Gradient flow by an adaptive embedded Runge-Kutta pair.
 
-    On budgets and spheres the flow is the Riemannian one, on the product of spheres that the
+    :math:`\dot x = -\nabla f(x)`. On budgets and spheres the flow is the Riemannian one, on the product of spheres that the
     budgets at equality describe.
 
     Attributes:

@@ -26,7 +26,7 @@ def _positive(owner: object, *names: str) -> None:
 
 @spec
 class WeightDecay(Regulariser):
-    r"""Ridge per sample.
+    r"""Ridge on the classifier and every sample's feature.
 
     :math:`\frac{\lambda_W}{2}\|W\|_F^2 + \frac{\lambda_H}{2}\sum_{k,i}\|h_{k,i}\|^2`.
     """
@@ -41,7 +41,7 @@ class WeightDecay(Regulariser):
 
 @spec
 class ClassMeanDecay(Regulariser):
-    r"""Ridge per class mean.
+    r"""Ridge on the classifier and the class means; each class counts once.
 
     :math:`\frac{\lambda_W}{2}\|W\|_F^2 + \frac{\lambda_H}{2}\sum_k\frac1{n_k}\sum_i\|h_{k,i}\|^2`.
     Each class counts once, whatever its size; with collapsed classes the second term is
@@ -76,7 +76,9 @@ class AverageBudget(Regulariser):
 
 @spec
 class VectorBudget(Regulariser):
-    r"""Budgets on every vector, :math:`\|w_k\|^2 \le E_W` and :math:`\|h_{k,i}\|^2 \le E_H`.
+    r"""Budgets on the norm of every single vector.
+
+    :math:`\|w_k\|^2 \le E_W` and :math:`\|h_{k,i}\|^2 \le E_H`.
 
     References:
         Yang et al. (2022) [yang2022]_.
@@ -91,7 +93,9 @@ class VectorBudget(Regulariser):
 
 @spec
 class Sphere(Regulariser):
-    r"""Every vector on its sphere, :math:`\|w_k\|^2 = E_W` and :math:`\|h_{k,i}\|^2 = E_H`.
+    r"""Every vector on its sphere.
+
+    :math:`\|w_k\|^2 = E_W` and :math:`\|h_{k,i}\|^2 = E_H`.
 
     References:
         Yaras et al. (2022) [yaras2022]_.
@@ -120,12 +124,12 @@ class NoBias(Bias):
 
 @spec
 class FreeBias(Bias):
-    """Logits ``W H + b 1'`` with unpenalised ``b``."""
+    """Logits ``W H + b 1'`` with free ``b``."""
 
 
 @spec
 class PenalisedBias(Bias):
-    r"""Logits ``W H + b 1'`` with the penalty :math:`\frac{\lambda_b}{2}\|b\|^2`."""
+    r"""Logits ``W H + b 1'`` with penalised ``b``, by :math:`\frac{\lambda_b}{2}\|b\|^2`."""
 
     lam_b: float = 5e-4
 

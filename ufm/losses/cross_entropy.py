@@ -17,9 +17,9 @@ SMALL_DEVIATION = 1e-2
 
 @spec
 class CrossEntropy(Loss):
-    r"""Cross-entropy :math:`\ell(z, y) = \log\sum_j e^{z_j} - z_y` (natural logarithm, nats).
+    r"""Softmax cross-entropy, in nats.
 
-    Gradient :math:`q - e_y` with :math:`q = \mathrm{softmax}(z)`. Conjugate: for
+    :math:`\ell(z, y) = \log\sum_j e^{z_j} - z_y`. Gradient :math:`q - e_y` with :math:`q = \mathrm{softmax}(z)`. Conjugate: for
     :math:`u = q' - e_y` with ``q'`` in the simplex, :math:`\ell^*(u) = \sum_j q'_j \log q'_j`,
     and the Fenchel defect is the Kullback-Leibler divergence :math:`\mathrm{KL}(q' \| q)`.
 
@@ -38,7 +38,9 @@ class CrossEntropy(Loss):
         others = add_at_label(Z - pick(Z, y).unsqueeze(-2), y, -float("inf"))
         log_odds = others.logsumexp(-2, keepdim=True)
         value = log_odds.clamp(min=0) + (-log_odds.abs()).exp().log1p()
-        miss = log_odds.sigmoid()
+        # Not `sigmoid`: its vectorised body and its scalar tail round differently, so that the last
+        # bit would depend on where in a batch an instance sits.
+        miss = ((-log_odds).exp() + 1).reciprocal()
         grad = add_at_label((others - log_odds).exp() * miss, y, -miss.squeeze(-2))
         return value.squeeze(-2), grad
 

@@ -1,0 +1,215 @@
+"""What each command does. Tables go to stderr, JSON to stdout, the verdict is the exit status."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+import ufm
+from ufm import claims
+from ufm._spec import encode
+from ufm.certificates import Certificate, certify
+from ufm.cli import report
+from ufm.cli.arguments import (
+    Certify,
+    Claims,
+    Command,
+    Doctor,
+    Graph,
+    List,
+    Model,
+    Nc,
+    Predict,
+    Runs,
+    Show,
+    Solve,
+)
+from ufm.metrics import nc
+from ufm.runs import Store
+from ufm.solution import Solution
+from ufm.solvers import polish, solve
+from ufm.theory import predict
+
+
+PASSED, NOT_CERTIFIED = 0, 3
+
+
+def run(command: Command) -> int:
+    """Run a parsed command.
+
+    Args:
+        command: What was asked.
+
+    Returns:
+        The exit status.
+    """
+    match command:
+        case Solve():
+            return _solve(command)
+        case Certify():
+            return _certify(command)
+        case Nc():
+            return _nc(command)
+        case Predict():
+            return _predict(command)
+        case Claims(action=List(json=json)):
+            return _claims_list(json=json)
+        case Claims(action=Show(id=claim_id, json=json)):
+            return _claims_show(claim_id, json=json)
+        case Claims(action=Graph()):
+            report.text(claims.graph_text())
+            return PASSED
+        case Runs():
+            return _runs(command)
+        case Doctor():
+            return _doctor(command)
+
+
+def _solve(args: Solve) -> int:
+    _check_writable(args.out)
+    problem = args.problem()
+    sol = solve(problem, args.method, seeds=args.seeds, device=args.device, throw=False)
+    if args.polish:
+        sol = polish(sol)
+    if args.out is not None:
+        sol.save(args.out)
+    return _report_certificate(sol, rigorous=args.rigorous, json=args.json)
+
+
+def _certify(args: Certify) -> int:
+    return _report_certificate(_read(args.file, args), rigorous=args.rigorous, json=args.json)
+
+
+def _report_certificate(sol: Solution, *, rigorous: bool, json: bool) -> int:
+    cert = certify(sol, rigorous=rigorous)
+    rows = [_row(sol, cert, i) for i in range(len(sol))]
+    if json:
+        report.json({"version": ufm.__version__, "instances": rows})
+    report.table("certificates", rows, hide=("problem", "advice"))
+    for advice in sorted({row["advice"] for row in rows if row["status"] != "CONVERGED"}):
+        report.text(advice)
+    return PASSED if all(row["certified"] for row in rows) else NOT_CERTIFIED
+
+
+def _row(sol: Solution, cert: Certificate, i: int) -> dict:
+    single, one = (sol[i], cert[i]) if sol.batch_shape else (sol, cert)
+    status = single.status
+    assert isinstance(status, ufm.Status)
+    row = {
+        "seed": single.seeds[0],
+        "status": status.name,
+        "steps": int(single.steps),
+        "value": float(one.primal),
+        "lower_bound": float(one.dual),
+        "gap": float(one.gap),
+        "raw_gap": float(one.raw_gap),
+        "margin": float(one.margin),
+        "infeasibility": float(one.infeasibility),
+        "stationarity": float(one.stationarity),
+        "rank": int(one.rank),
+        "bound": one.bound if isinstance(one.bound, str) else one.bound[0],
+        "certified": bool(one.passed),
+        "problem": encode(single.problem),
+        "advice": status.value,
+    }
+    if one.bracket is not None:
+        bracket = one.bracket[0] if isinstance(one.bracket, list) else one.bracket
+        row["bracket"] = [str(end) for end in bracket]
+    return row
+
+
+def _nc(args: Nc) -> int:
+    if args.file.suffix == ".npz":
+        arrays = _arrays(args.file, required=("W", "H", "y"))
+        record = nc(arrays["W"], arrays["H"], arrays["y"], arrays.get("b"))
+        records = [record.as_row()]
+    else:
+        sol = Solution.load(args.file)
+        records = [sol[i].nc().as_row() for i in range(len(sol))]
+    if args.json:
+        report.json({"version": ufm.__version__, "metrics": records})
+    report.columns("neural-collapse metrics", records)
+    return PASSED
+
+
+def _predict(args: Predict) -> int:
+    problem = args.problem()
+    rows = [
+        {
+            "claim": p.claim.id,
+            "kind": p.claim.kind.value,
+            "status": claims.status(p.claim.id).name,
+            "value": p.value,
+            "unique": p.unique,
+            "statement": p.claim.statement,
+        }
+        for p in predict(problem)
+    ]
+    if args.json:
+        report.json({"problem": encode(problem), "predictions": rows})
+    report.table("theorems that hold here", rows)
+    return PASSED
+
+
+def _claims_list(*, json: bool) -> int:
+    rows = [
+        {
+            "id": claim.id,
+            "kind": claim.kind.value,
+            "status": claims.status(claim.id).name,
+            "source": claim.source,
+            "statement": claim.statement,
+        }
+        for claim in claims.registry()
+    ]
+    if json:
+        report.json(rows)
+    report.table("claims", rows, hide=("source",))
+    return PASSED
+
+
+def _claims_show(claim_id: str, *, json: bool) -> int:
+    data = claims.describe(claim_id)
+    if json:
+        report.json(data)
+    report.record(claim_id, data)
+    return PASSED
+
+
+def _runs(args: Runs) -> int:
+    store = Store(args.store)
+    rows = store.list() if args.action == "list" else store.verify()
+    if args.json:
+        report.json(rows)
+    report.table(f"runs in {args.store}", rows)
+    return PASSED if all(row.get("ok", True) for row in rows) else NOT_CERTIFIED
+
+
+def _doctor(args: Doctor) -> int:
+    data = report.installation()
+    if args.json:
+        report.json(data)
+    report.record("ufm", data)
+    return PASSED
+
+
+def _read(file: Path, model: Model) -> Solution:
+    if file.suffix != ".npz":
+        return Solution.load(file)
+    arrays = _arrays(file, required=("W", "H"))
+    return Solution.from_arrays(model.problem(), arrays["W"], arrays["H"], arrays.get("b"))
+
+
+def _arrays(file: Path, *, required: tuple[str, ...]) -> dict[str, np.ndarray]:
+    with np.load(file, allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    for name in required:
+        if name not in arrays:
+            raise ValueError(f"file must hold {', '.join(required)}, got {sorted(arrays)}")
+    return arrays
+
+
+def _check_writable(out: Path | None) -> None:
+    if out is not None and not out.parent.is_dir():
+        raise ValueError(f"out must be in an existing folder, got {out}")

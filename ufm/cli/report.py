@@ -1,0 +1,140 @@
+"""Tables on stderr and JSON on stdout."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import json as json_module
+import math
+import os
+import platform
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+import ufm
+
+
+EXTRAS = {
+    "convex": ("cvxpy", "clarabel", "scs"),
+    "rigorous": ("flint",),
+    "proofs": ("sympy",),
+    "figures": ("matplotlib", "tueplots"),
+}
+
+
+def _console() -> Console:
+    return Console(stderr=True)
+
+
+def text(message: str) -> None:
+    """Write plain text to stderr.
+
+    Args:
+        message: The text.
+    """
+    _console().print(message, markup=False, highlight=False)
+
+
+def json(data: Any) -> None:
+    """Write JSON to stdout; numbers that are not finite become null.
+
+    Args:
+        data: JSON-able data.
+    """
+    sys.stdout.write(json_module.dumps(_finite(data), indent=1, allow_nan=False) + "\n")
+
+
+def table(title: str, rows: Sequence[Mapping[str, Any]], hide: Iterable[str] = ()) -> None:
+    """Show rows as a table on stderr.
+
+    Args:
+        title: Its title.
+        rows: Rows with equal keys.
+        hide: Keys left out.
+    """
+    out = Table(title=title, title_justify="left")
+    names = [name for name in (rows[0] if rows else {}) if name not in set(hide)]
+    for name in names:
+        out.add_column(name, overflow="fold")
+    for row in rows:
+        out.add_row(*(_cell(row.get(name)) for name in names))
+    _console().print(out)
+
+
+def columns(title: str, records: Sequence[Mapping[str, Any]]) -> None:
+    """Show records side by side, one column each, on stderr.
+
+    Args:
+        title: Title of the table.
+        records: Records with equal keys.
+    """
+    out = Table(title=title, title_justify="left")
+    out.add_column("key")
+    for i in range(len(records)):
+        out.add_column(str(i))
+    for key in records[0] if records else ():
+        out.add_row(key, *(_cell(record[key]) for record in records))
+    _console().print(out)
+
+
+def record(title: str, data: Mapping[str, Any]) -> None:
+    """Show one record, a line a key, on stderr.
+
+    Args:
+        title: Title of the table.
+        data: The record.
+    """
+    out = Table(title=title, title_justify="left", show_header=False)
+    out.add_column(no_wrap=True)
+    out.add_column(overflow="fold")
+    for key, value in data.items():
+        lines = value if isinstance(value, list | tuple) else [value]
+        out.add_row(key, "\n".join(_cell(line) for line in lines))
+    _console().print(out)
+
+
+def installation() -> dict[str, Any]:
+    """What is installed here.
+
+    Returns:
+        Versions, devices, threads and which extras are complete.
+    """
+    extras = {
+        name: "installed" if all(map(importlib.util.find_spec, modules)) else f"ufm[{name}]"
+        for name, modules in EXTRAS.items()
+    }
+    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    return {
+        "ufm": ufm.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": importlib.metadata.version("numpy"),
+        "scipy": importlib.metadata.version("scipy"),
+        "cuda": cuda,
+        "threads": torch.get_num_threads(),
+        "cpus": os.cpu_count(),
+        **{f"extra {name}": state for name, state in extras.items()},
+    }
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.12g}" if abs(value) >= 1e-3 or value == 0 else f"{value:.2e}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={_cell(item)}" for key, item in value.items())
+    return "-" if value is None else str(value)
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, Mapping):
+        return {str(key): _finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(value) for value in data]
+    if isinstance(data, float) and not math.isfinite(data):
+        return None
+    return data
