@@ -65,8 +65,8 @@ class Newton(Method):
 class GradientFlow(Method):
     r"""Gradient flow by an adaptive embedded Runge-Kutta pair.
 
-    :math:`\dot x = -\nabla f(x)`. On budgets and spheres the flow is the Riemannian one, on the product of spheres that the
-    budgets at equality describe.
+    :math:`\dot x = -\nabla f(x)`. On budgets and spheres the flow is the Riemannian one, on the
+    product of spheres that the budgets at equality describe.
 
     Attributes:
         t_end: Flow time to integrate to.

@@ -19,9 +19,10 @@ SMALL_DEVIATION = 1e-2
 class CrossEntropy(Loss):
     r"""Softmax cross-entropy, in nats.
 
-    :math:`\ell(z, y) = \log\sum_j e^{z_j} - z_y`. Gradient :math:`q - e_y` with :math:`q = \mathrm{softmax}(z)`. Conjugate: for
-    :math:`u = q' - e_y` with ``q'`` in the simplex, :math:`\ell^*(u) = \sum_j q'_j \log q'_j`,
-    and the Fenchel defect is the Kullback-Leibler divergence :math:`\mathrm{KL}(q' \| q)`.
+    :math:`\ell(z, y) = \log\sum_j e^{z_j} - z_y`. Gradient :math:`q - e_y` with :math:`q =
+    \mathrm{softmax}(z)`. Conjugate: for :math:`u = q' - e_y` with ``q'`` in the simplex,
+    :math:`\ell^*(u) = \sum_j q'_j \log q'_j`, and the Fenchel defect is the Kullback-Leibler
+    divergence :math:`\mathrm{KL}(q' \| q)`.
 
     >>> import math, torch
     >>> loss = CrossEntropy().value(torch.zeros(4, 1, dtype=torch.float64), torch.tensor([2]))

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 class DotRegression(Loss):
     r"""Dot regression against a fixed target inner product.
 
-    :math:`\ell(z, y) = \frac{(z_y - s)^2}{2 s}` with :math:`s = \sqrt{E_W E_H}`. Only the label's logit enters. Gradient :math:`(z_y/s - 1)\,e_y`; on the feature sphere it is
-    a pure pull :math:`-(1 - \cos\angle(h, w_y))\,w_y`. Conjugate :math:`s u_y^2/2 + s u_y` on
-    vectors supported on the label, Fenchel defect :math:`\tfrac{s}{2}(u_y - z_y/s + 1)^2`.
+    :math:`\ell(z, y) = \frac{(z_y - s)^2}{2 s}` with :math:`s = \sqrt{E_W E_H}`. Only the label's
+    logit enters. Gradient :math:`(z_y/s - 1)\,e_y`; on the feature sphere it is a pure pull
+    :math:`-(1 - \cos\angle(h, w_y))\,w_y`. Conjugate :math:`s u_y^2/2 + s u_y` on vectors
+    supported on the label, Fenchel defect :math:`\tfrac{s}{2}(u_y - z_y/s + 1)^2`.
 
     Attributes:
         s: Target inner product, > 0.

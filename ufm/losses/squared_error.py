@@ -17,8 +17,8 @@ class SquaredError(Loss):
     r"""Squared error against one-hot targets.
 
     :math:`\ell(z, y) = \tfrac12 \lVert z - e_y \rVert^2`, so the risk of equal weights is
-    :math:`\frac{1}{2N}\|WH - Y\|_F^2`. Gradient :math:`z - e_y`; conjugate :math:`\tfrac12 |u|^2 + u_y`; Fenchel defect
-    :math:`\tfrac12 |u - (z - e_y)|^2`. Every ``u`` is in the domain.
+    :math:`\frac{1}{2N}\|WH - Y\|_F^2`. Gradient :math:`z - e_y`; conjugate :math:`\tfrac12 |u|^2
+    + u_y`; Fenchel defect :math:`\tfrac12 |u - (z - e_y)|^2`. Every ``u`` is in the domain.
     """
 
     attains_minimum: ClassVar[bool] = True
