@@ -1,0 +1,257 @@
+"""Charts: the feasible set of a model as a manifold of flat coordinate vectors.
+
+A chart's coordinates are ``x = (rows of W~ and V~, slack, b)`` in one vector per instance. Budgets
+are spheres; where the optimum may lie inside a ball, a hidden slack coordinate (one a ball) turns
+the ball into a sphere: ``|w|^2 + sigma^2 = E``.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+
+from ufm._typing import Float, Int, Tensor
+from ufm.objective import Point
+from ufm.solvers._factors import Factors, Parts
+
+
+# Where no multiplier sets a curvature scale (a budget that is not used up), this share of a class.
+FLAT = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Chart(abc.ABC):
+    """A batch of feasible sets with the objective on them.
+
+    Attributes:
+        factors: The objective in balanced factors.
+        rows: Rows of the factor block: 2K, or K with a fixed classifier.
+        d: Feature dimension.
+        width: Coordinates a row: d, and one more if each row has its own slack.
+        extra: Further slack coordinates, 0 or 1.
+        radius2: Squared radius of each sphere ``(B,)``.
+    """
+
+    factors: Factors
+    rows: int
+    d: int
+    width: int
+    extra: int
+    radius2: Float[Tensor, "B"]
+
+    @abc.abstractmethod
+    def shares(self, x: Float[Tensor, "B P"], v: Float[Tensor, "B P"]) -> Float[Tensor, "B _"]:
+        """``<x, v> / radius^2`` on the sphere of each coordinate, 0 for flat coordinates.
+
+        Args:
+            x: Point.
+            v: Vector.
+
+        Returns:
+            Something that broadcasts against ``x``.
+        """
+
+    @abc.abstractmethod
+    def retract(self, x: Float[Tensor, "B P"]) -> Float[Tensor, "B P"]:
+        """Nearest point of the manifold.
+
+        Args:
+            x: Any coordinates.
+
+        Returns:
+            Feasible coordinates.
+        """
+
+    @abc.abstractmethod
+    def stiffness(self, multiplier: Float[Tensor, "B _"]) -> Float[Tensor, "B"]:
+        r"""Curvature scale :math:`\mu`: the test is on :math:`|g|/\sqrt{\mu}`.
+
+        A gradient of that size leaves an excess of about :math:`|g|^2/2\mu` in the objective.
+
+        Args:
+            multiplier: Multiplier of each coordinate's sphere.
+
+        Returns:
+            Mean multiplier of the spheres, or the ridge.
+        """
+
+    @abc.abstractmethod
+    def unit(self, A: Float[Tensor, "B R d"]) -> Float[Tensor, "B R d"]:
+        """Factor rows scaled to use up the radius (or to a typical norm of 1 where there is none).
+
+        Args:
+            A: Rows of the factors, of any scale.
+
+        Returns:
+            Scaled rows.
+        """
+
+    @abc.abstractmethod
+    def fill(self, block: Float[Tensor, "B R d"], least: float = 0.0) -> Float[Tensor, "B P"]:
+        """Coordinates of factor rows, what they leave of the radius in the slack, and zero bias.
+
+        Args:
+            block: Rows of the factors.
+            least: Smallest slack, as a share of the radius.
+
+        Returns:
+            Feasible coordinates.
+        """
+
+    @property
+    def sized(self) -> bool:
+        """Whether the scale of the factors is free: there is slack, or no budget at all."""
+        return self.extra > 0 or self.width > self.d or not self.bounded
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the factors lie on spheres."""
+        return not bool(self.radius2.isnan().any())
+
+    @property
+    def on_spheres(self) -> int:
+        """Number of coordinates before the bias."""
+        return self.rows * self.width + self.extra
+
+    def select(self, index: Int[Tensor, "S"]) -> Chart:
+        """The sub-batch at ``index``.
+
+        Args:
+            index: Positions in the batch.
+
+        Returns:
+            A smaller chart.
+        """
+        return replace(self, factors=self.factors.select(index), radius2=self.radius2[index])
+
+    def value_and_grad(
+        self, x: Float[Tensor, "B P"]
+    ) -> tuple[Float[Tensor, "B"], Float[Tensor, "B P"], Float[Tensor, "B"]]:
+        """Objective, Riemannian gradient and curvature scale.
+
+        Args:
+            x: Point.
+
+        Returns:
+            Value ``(B,)``, gradient ``(B, P)`` and `stiffness` ``(B,)``.
+        """
+        value, parts = self.factors.value_and_grad(self.split(x))
+        euclidean = self.join(parts)
+        multiplier = -self.shares(x, euclidean)
+        return value, torch.addcmul(euclidean, multiplier, x), self.stiffness(multiplier)
+
+    def project(self, x: Float[Tensor, "B P"], v: Float[Tensor, "B P"]) -> Float[Tensor, "B P"]:
+        """Tangent part of a vector.
+
+        Args:
+            x: Point.
+            v: Vector.
+
+        Returns:
+            ``v`` less its normal part.
+        """
+        return v - self.shares(x, v) * x
+
+    def hessian(
+        self, x: Float[Tensor, "B P"]
+    ) -> Callable[[Float[Tensor, "B P"]], Float[Tensor, "B P"]]:
+        """Riemannian Hessian at a point, on tangent vectors.
+
+        On a sphere it is the tangent part of the Euclidean Hessian plus the multiplier.
+
+        Args:
+            x: Point.
+
+        Returns:
+            Function from a tangent vector to its Hessian product.
+        """
+        parts = self.split(x)
+        multiplier = -self.shares(x, self.join(self.factors.value_and_grad(parts)[1]))
+        euclidean = self.factors.hessian(parts)
+
+        def product(v: Float[Tensor, "B P"]) -> Float[Tensor, "B P"]:
+            fixed = self.factors.fixed_W is not None
+            dv = self.split(v)
+            dv = dv._replace(W=torch.zeros_like(dv.W)) if fixed else dv
+            return self.project(x, self.join(euclidean(dv)) + multiplier * v)
+
+        return product
+
+    def split(self, x: Float[Tensor, "B P"]) -> Parts:
+        """Balanced factors of coordinates, as views.
+
+        Args:
+            x: Coordinates.
+
+        Returns:
+            W, V, b; W is the fixed classifier where it is fixed.
+        """
+        K = self.factors.c.shape[-1]
+        block = x[:, : self.rows * self.width].unflatten(-1, (self.rows, self.width))[..., : self.d]
+        fixed = self.factors.fixed_W
+        W = block[:, :K] if fixed is None else fixed.expand(x.shape[0], -1, -1)
+        b = x[:, self.on_spheres :] if self.factors.has_bias else torch.zeros_like(self.factors.c)
+        return Parts(W, block[:, -K:], b)
+
+    def join(self, parts: Parts) -> Float[Tensor, "B P"]:
+        """A gradient as a flat vector; zero in the slack.
+
+        Args:
+            parts: Gradient in W, V, b.
+
+        Returns:
+            Coordinates.
+        """
+        block = parts.V if self.factors.fixed_W is not None else torch.cat([parts.W, parts.V], 1)
+        block = torch.nn.functional.pad(block, (0, self.width - self.d)).flatten(1)
+        pieces = [block, block.new_zeros(block.shape[0], self.extra)]
+        if self.factors.has_bias:
+            pieces.append(parts.b)
+        return torch.cat(pieces, -1) if self.extra or self.factors.has_bias else block
+
+    def flat_zeros(self, v: Float[Tensor, "B S"]) -> Float[Tensor, "B P"]:
+        """Extend a vector on the spheres by zeros on the bias.
+
+        Args:
+            v: One number per coordinate before the bias.
+
+        Returns:
+            One number per coordinate.
+        """
+        if not self.factors.has_bias:
+            return v
+        return torch.nn.functional.pad(v, (0, self.factors.c.shape[-1]))
+
+    def point(self, x: Float[Tensor, "B P"]) -> Point:
+        """The caller's W, H, b.
+
+        Args:
+            x: Coordinates.
+
+        Returns:
+            A point within the budgets, up to rounding.
+        """
+        parts = self.split(x)
+        if self.factors.fixed_W is None and self.extra == 0 and self.width == self.d:
+            pass
+        return self.factors.point(parts)
+
+    def coordinates(self, point: Point, least: float = 0.0) -> Float[Tensor, "B P"]:
+        """Coordinates of a point, moved into the budgets if it is outside.
+
+        Args:
+            point: W, H, b on class means.
+            least: Smallest slack, as a share of the radius; a start needs some, since the
+                objective is stationary in the slack where it is zero.
+
+        Returns:
+            Coordinates.
+        """
+        parts = self.factors.parts(point)
+        block = parts.V if self.factors.fixed_W is not None else torch.cat([parts.W, parts.V], 1)
+        x = self.fill(block, least)
+        x[:, self.on_spheres :] = parts.b if self.factors.has_bias else x[:, self.on_spheres :]
+        return x

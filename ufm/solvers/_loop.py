@@ -1,0 +1,123 @@
+"""The only loop over batched iterates: statuses, freezing, compaction. Knows no algorithm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import torch
+
+from ufm._typing import Float, Int, Tensor
+from ufm.status import RUNNING, Status
+
+
+# Coordinates beyond this have left every bounded region a budget or a ridge of use can describe.
+FAR = 1e12
+# Finished instances are removed when at most this share still runs: copying the survivors costs
+# about one step, and masking alone would let the slowest instance set the price of all.
+COMPACT_BELOW = 0.8
+
+
+class State(Protocol):
+    """A batch of iterates as a frozen dataclass; every tensor leads with the batch axis.
+
+    A step must leave instances whose ``code`` is not RUNNING as they are, and must compute each
+    instance from its own numbers only.
+    """
+
+    @property
+    def x(self) -> Float[Tensor, "B P"]: ...
+    @property
+    def value(self) -> Float[Tensor, "B"]: ...
+    @property
+    def grad_norm(self) -> Float[Tensor, "B"]: ...
+    @property
+    def code(self) -> Int[Tensor, "B"]: ...
+
+    def select(self, index: Int[Tensor, "S"]) -> Any:
+        """The sub-batch at ``index``."""
+
+
+S = TypeVar("S", bound=State)
+
+
+class Final(NamedTuple):
+    """Where every instance of a batch ended.
+
+    Attributes:
+        x: Coordinates ``(B, P)``.
+        value: Objective ``(B,)``.
+        grad_norm: Gradient norm ``(B,)``.
+        code: Position in `STATUSES` ``(B,)``.
+        steps: Steps taken ``(B,)``.
+    """
+
+    x: Float[Tensor, "B P"]
+    value: Float[Tensor, "B"]
+    grad_norm: Float[Tensor, "B"]
+    code: Int[Tensor, "B"]
+    steps: Int[Tensor, "B"]
+
+
+def iterate(
+    state: S,
+    step: Callable[[S], S],
+    *,
+    max_steps: int,
+    callback: Callable[[int, Tensor, S], None] | None = None,
+) -> Final:
+    """Step a batch until every instance has stopped.
+
+    An instance is frozen at the step that gives it a status; the batch is compacted now and then.
+    Neither changes any number of another instance.
+
+    Args:
+        state: Start; instances may already carry a status.
+        step: One step of the algorithm.
+        max_steps: Steps after which a running instance gets MAX_STEPS.
+        callback: Called after each step with its number, the batch positions of the rows of the
+            state, and the state; rows that are not RUNNING are frozen.
+
+    Returns:
+        The final iterates in the original order.
+    """
+    slots = torch.arange(state.code.shape[0], device=state.code.device)
+    steps = torch.zeros_like(state.code)
+    state = _classified(state)
+    parked: list[tuple[Tensor, Final]] = []
+    for count in range(1, max_steps + 1):
+        running = state.code == RUNNING
+        alive = int(running.sum())
+        if alive == 0:
+            break
+        if alive <= COMPACT_BELOW * len(running):
+            stopped, kept = (mask.nonzero().squeeze(-1) for mask in (~running, running))
+            parked.append((slots[stopped], _final(state.select(stopped), steps[stopped])))
+            state, slots, steps = state.select(kept), slots[kept], steps[kept]
+            running = running[kept]
+        state = _classified(step(state))
+        steps = torch.where(running, count, steps)
+        if callback is not None:
+            callback(count, slots, state)
+    state = _with_code(state, state.code == RUNNING, Status.MAX_STEPS)
+    parked.append((slots, _final(state, steps)))
+    order = torch.cat([where for where, _ in parked]).argsort()
+    columns = zip(*(final for _, final in parked), strict=True)
+    return Final(*(torch.cat(column)[order] for column in columns))
+
+
+def _final(state: State, steps: Int[Tensor, "B"]) -> Final:
+    return Final(state.x, state.value, state.grad_norm, state.code, steps)
+
+
+def _classified(state: S) -> S:
+    running = state.code == RUNNING
+    finite = state.value.isfinite() & state.grad_norm.isfinite()
+    state = _with_code(state, running & ~finite, Status.NONFINITE)
+    far = state.x.abs().amax(-1) > FAR
+    return _with_code(state, running & finite & far, Status.DIVERGED)
+
+
+def _with_code(state: S, where: Tensor, status: Status) -> S:
+    return replace(state, code=state.code.masked_fill(where, status.code))  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,125 @@
+"""The three manifolds: flat space, one sphere, one sphere a row; and which one a model has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from ufm._typing import Float, Tensor
+from ufm.objective import Objective
+from ufm.problem import AverageBudget, Sphere, VectorBudget
+from ufm.solvers._charts import FLAT, Chart
+from ufm.solvers._factors import Factors
+
+
+@dataclass(frozen=True, eq=False)
+class FlatChart(Chart):
+    """Ridges and no regulariser: all coordinates are free."""
+
+    def shares(self, x: Float[Tensor, "B P"], v: Float[Tensor, "B P"]) -> Float[Tensor, "B _"]:
+        return torch.zeros_like(x[:, :1])
+
+    def retract(self, x: Float[Tensor, "B P"]) -> Float[Tensor, "B P"]:
+        return x
+
+    def stiffness(self, multiplier: Float[Tensor, "B _"]) -> Float[Tensor, "B"]:
+        return self.factors.s.clamp(min=FLAT / self.factors.c.shape[-1])
+
+    def unit(self, A: Float[Tensor, "B R d"]) -> Float[Tensor, "B R d"]:
+        return A / A.square().sum(-1).mean(-1).sqrt()[:, None, None]
+
+    def fill(self, block: Float[Tensor, "B R d"], least: float = 0.0) -> Float[Tensor, "B P"]:
+        return self.flat_zeros(block.flatten(1))
+
+
+@dataclass(frozen=True, eq=False)
+class SphereChart(Chart):
+    r"""Average budgets: one sphere :math:`\|\tilde W\|^2 + \|\tilde V\|^2 = 2\tau`.
+
+    By the inequality of arithmetic and geometric means this has the same optimum as the two
+    balls, and at the optimum both factors have half of the square.
+    """
+
+    def shares(self, x: Float[Tensor, "B P"], v: Float[Tensor, "B P"]) -> Float[Tensor, "B _"]:
+        S = self.on_spheres
+        share = (x[:, :S] * v[:, :S]).sum(-1, keepdim=True) / self.radius2.unsqueeze(-1)
+        return self.flat_zeros(share.expand(-1, S)) if self.factors.has_bias else share
+
+    def retract(self, x: Float[Tensor, "B P"]) -> Float[Tensor, "B P"]:
+        S = self.on_spheres
+        scale = (self.radius2 / x[:, :S].square().sum(-1)).sqrt().unsqueeze(-1)
+        return torch.cat([x[:, :S] * scale, x[:, S:]], -1) if self.factors.has_bias else x * scale
+
+    def stiffness(self, multiplier: Float[Tensor, "B _"]) -> Float[Tensor, "B"]:
+        least = FLAT / self.factors.c.shape[-1] if self.extra else 0.0
+        return multiplier[:, 0].clamp(min=least)
+
+    def unit(self, A: Float[Tensor, "B R d"]) -> Float[Tensor, "B R d"]:
+        return A * (self.radius2 / A.square().sum((-2, -1))).sqrt()[:, None, None]
+
+    def fill(self, block: Float[Tensor, "B R d"], least: float = 0.0) -> Float[Tensor, "B P"]:
+        left = self.radius2 - block.square().sum((-2, -1))
+        slack = left.clamp(min=0).maximum(least**2 * self.radius2).sqrt().unsqueeze(-1)
+        x = torch.cat([block.flatten(1), slack], -1) if self.extra else block.flatten(1)
+        return self.retract(self.flat_zeros(x))
+
+
+@dataclass(frozen=True, eq=False)
+class RowsChart(Chart):
+    """Per-vector budgets and spheres: one sphere a row, all of one radius."""
+
+    def _rows(self, x: Float[Tensor, "B P"]) -> Float[Tensor, "B R w"]:
+        return x[:, : self.on_spheres].unflatten(-1, (self.rows, self.width))
+
+    def shares(self, x: Float[Tensor, "B P"], v: Float[Tensor, "B P"]) -> Float[Tensor, "B _"]:
+        share = (self._rows(x) * self._rows(v)).sum(-1, keepdim=True) / self.radius2[:, None, None]
+        return self.flat_zeros(share.expand(-1, -1, self.width).flatten(1))
+
+    def retract(self, x: Float[Tensor, "B P"]) -> Float[Tensor, "B P"]:
+        rows = self._rows(x)
+        scale = (self.radius2[:, None, None] / rows.square().sum(-1, keepdim=True)).sqrt()
+        return torch.cat([(rows * scale).flatten(1), x[:, self.on_spheres :]], -1)
+
+    def stiffness(self, multiplier: Float[Tensor, "B _"]) -> Float[Tensor, "B"]:
+        least = FLAT / self.factors.c.shape[-1] if self.width > self.d else 0.0
+        return multiplier[:, : self.on_spheres].mean(-1).clamp(min=least)
+
+    def unit(self, A: Float[Tensor, "B R d"]) -> Float[Tensor, "B R d"]:
+        return A * (self.radius2[:, None, None] / A.square().sum(-1, keepdim=True)).sqrt()
+
+    def fill(self, block: Float[Tensor, "B R d"], least: float = 0.0) -> Float[Tensor, "B P"]:
+        if self.width > self.d:
+            radius2 = self.radius2[:, None, None]
+            left = radius2 - block.square().sum(-1, keepdim=True)
+            slack = left.clamp(min=0).maximum(least**2 * radius2).sqrt()
+            block = torch.cat([block, slack], -1)
+        return self.retract(self.flat_zeros(block.flatten(1)))
+
+
+def chart_of(objective: Objective) -> Chart:
+    """The manifold of a batch of problems on class means.
+
+    A ball needs slack where its optimum may lie inside: always for one vector's budget and for a
+    fixed classifier; with both factors free and average budgets only if the loss has a minimum.
+
+    Args:
+        objective: Problems on class means.
+
+    Returns:
+        Their chart.
+    """
+    factors, problem = Factors.of(objective), objective.template
+    K, d, learnable = problem.K, problem.d, problem.is_learnable
+    both = (objective.E_W * objective.E_H).sqrt()
+    rows = 2 * K if learnable else K
+    match problem.reg:
+        case AverageBudget():
+            radius2 = 2 * K * both if learnable else K * objective.E_H
+            inside = problem.loss.attains_minimum or not learnable
+            return SphereChart(factors, rows, d, d, int(inside), radius2)
+        case VectorBudget() | Sphere() as reg:
+            width = d + 1 if isinstance(reg, VectorBudget) else d
+            return RowsChart(factors, rows, d, width, 0, both if learnable else objective.E_H)
+        case _:
+            return FlatChart(factors, rows, d, d, 0, torch.full_like(both, float("nan")))

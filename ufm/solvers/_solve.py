@@ -1,0 +1,153 @@
+"""`solve` and `polish`: check the input, build the objective, dispatch, wrap the result."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+
+from ufm._typing import Tensor
+from ufm.counts import check_count
+from ufm.methods import LBFGS, Method
+from ufm.objective import Objective, Point
+from ufm.problem import Problem
+from ufm.solution import Solution, SolveError, checked_point
+from ufm.solvers import lbfgs
+from ufm.solvers._result import Result
+from ufm.status import STATUSES, Status
+
+
+Callback = Callable[[int, Tensor, Point], None]
+
+
+def solve(
+    problem: Problem | Sequence[Problem],
+    method: Method = LBFGS(),
+    *,
+    seeds: int | Sequence[int] = 1,
+    device: str | torch.device = "cpu",
+    throw: bool = True,
+    start: Point | None = None,
+    callback: Callback | None = None,
+) -> Solution:
+    """Solve one problem or a batch of equal static shape, from one or several seeds.
+
+    The batch is problems x seeds, problem-major, and always has one batch axis. Every instance
+    has its own status and its own numbers: alone and in a batch they are the same.
+
+    Args:
+        problem: A problem, or several that differ only in class sizes, weights and strengths.
+        method: Algorithm and its settings. Optimum methods work on class means; flows and
+            descents on samples.
+        seeds: Number of seeds (0, 1, ...), or the seeds themselves.
+        device: Torch device.
+        throw: Whether to raise unless every instance converged.
+        start: Start of all instances ``(K, d)``, or one per instance ``(B, K, d)``.
+        callback: Called after each step with its number, the positions of running instances and
+            their points; L-BFGS only.
+
+    Returns:
+        The solutions, with a status each.
+
+    Raises:
+        ValueError: If an argument is out of range or the problem has no minimiser.
+        SolveError: If ``throw`` and some instance did not converge; it carries the solution.
+    """
+    begin = time.perf_counter()
+    problems = (problem,) if isinstance(problem, Problem) else tuple(problem)
+    seeds = _checked_seeds(seeds)
+    device = _checked_device(device)
+    batch = tuple(p for p in problems for _ in seeds)
+    batch_seeds = seeds * len(problems)
+    with torch.no_grad():
+        objective, result = _dispatch(batch, method, device, start, batch_seeds, callback)
+        value = objective.value(result.point)
+    solution = Solution(
+        problems=batch,
+        point=result.point,
+        value=value,
+        code=result.code,
+        steps=result.steps,
+        grad_norm=result.grad_norm,
+        method=method,
+        seeds=batch_seeds,
+        messages=result.messages or ("",) * len(batch),
+        dual=result.dual,
+        trace=result.trace,
+        seconds=time.perf_counter() - begin,
+    )
+    if throw:
+        _raise_unless_converged(solution)
+    return solution
+
+
+def _dispatch(
+    problems: tuple[Problem, ...],
+    method: Method,
+    device: torch.device,
+    start: Point | None,
+    seeds: tuple[int, ...],
+    callback: Callback | None,
+) -> tuple[Objective, Result]:
+    match method:
+        case LBFGS():
+            objective = _on_class_means(problems, device)
+            x = _checked_start(start, problems, device)
+            return objective, lbfgs.run(objective, method, start=x, seeds=seeds, callback=callback)
+        case _:
+            raise ValueError(f"method must be a known method, got {method!r}")
+
+
+def _on_class_means(problems: tuple[Problem, ...], device: torch.device) -> Objective:
+    for problem in set(problems):
+        if not problem.has_minimiser:
+            raise ValueError(
+                "problem must have a minimiser (its infimum is not attained without a penalty "
+                f"on both factors), got loss={problem.loss} with reg={problem.reg}"
+            )
+    return Objective.stack(problems, problems[0].K if problems else 0, device=device)
+
+
+def _checked_start(
+    start: Point | None, problems: tuple[Problem, ...], device: torch.device
+) -> Point | None:
+    if start is None:
+        return None
+    x = checked_point(problems[0], *start)
+    B = len(problems)
+    if x.W.ndim == 2:
+        x = Point(*(t.expand(B, *t.shape) for t in x))
+    if x.W.shape[0] != B:
+        raise ValueError(f"start must have one point or B={B} of them, got {x.W.shape[0]}")
+    return Point(*(t.to(device) for t in x))
+
+
+def _checked_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    if isinstance(seeds, int):
+        return tuple(range(check_count("seeds", seeds)))
+    if not seeds:
+        raise ValueError("seeds must hold at least one seed, got none")
+    return tuple(check_count(f"seeds[{i}]", seed, 0) for i, seed in enumerate(seeds))
+
+
+def _checked_device(device: str | torch.device) -> torch.device:
+    try:
+        device = torch.device(device)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device must be present here, got {str(device)!r}: {reason}") from error
+    return device
+
+
+def _raise_unless_converged(solution: Solution) -> None:
+    failed = (~solution.converged).nonzero().squeeze(-1).tolist()
+    if not failed:
+        return
+    status: Status = STATUSES[int(solution.code[failed[0]])]
+    raise SolveError(
+        f"{len(failed)} of {len(solution)} instances did not converge; "
+        f"instance {failed[0]} is {status.name}: {status.value}",
+        solution,
+    )
