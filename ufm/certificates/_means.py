@@ -1,0 +1,192 @@
+"""From a given point to a feasible one, and from its samples to class means, without losing any
+digit of the difference.
+
+For a loss convex in the logits, replacing the features of a class by their mean never raises the
+risk (Jensen) nor a penalty or budget, so a problem on samples and its class means have the same
+infimum: a lower bound from the K x K class-mean problem holds for both. What a point loses by the
+spread within its classes is
+
+.. math:: \\sum_j c_j\\,[\\ell(z_j) - \\ell(\\bar z_{y_j})] + \\sum_j \\tfrac{p_j}{2}
+    \\|h_j - \\bar h_{y_j}\\|^2,
+
+whose first sum is one of Bregman divergences (the linear terms cancel within a class), that is of
+Fenchel defects at the mean's gradient.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from ufm._typing import Float, Int, Tensor
+from ufm.objective import Objective, Point
+from ufm.problem import Sphere
+from ufm.solution import Solution
+
+
+@dataclass(frozen=True, eq=False)
+class Means:
+    """A feasible point of B class-mean problems and what duality needs to know about it.
+
+    Attributes:
+        objective: Class-mean objective, M = K.
+        x: Feasible point with H (B, d, K).
+        Z: ``W H`` (B, K, K), without the bias.
+        G: Gradient of the risk in the logits (B, K, K); columns carry their class share.
+        ridge: Ridge terms on W and H at the point (B,).
+    """
+
+    objective: Objective
+    x: Point
+    Z: Float[Tensor, "B K K"]
+    G: Float[Tensor, "B K K"]
+    ridge: Float[Tensor, "B"]
+
+    @classmethod
+    def at(cls, objective: Objective, x: Point) -> Means:
+        """Evaluate a feasible class-mean point.
+
+        Args:
+            objective: Class-mean objective.
+            x: Point with H (B, d, K).
+
+        Returns:
+            The point with its logits and gradient.
+        """
+        Z = x.W @ x.H
+        G = objective.risk_grad(Z + x.b.unsqueeze(-1))
+        return cls(objective, x, Z, G, objective.penalty(x._replace(b=torch.zeros_like(x.b))))
+
+    @property
+    def L(self) -> Float[Tensor, "B K K"]:
+        """Logits with the bias."""
+        return self.Z + self.x.b.unsqueeze(-1)
+
+    def select(self, index: Int[Tensor, "S"]) -> Means:
+        """The instances at ``index``.
+
+        Args:
+            index: Positions in the batch.
+
+        Returns:
+            A smaller batch.
+        """
+        x = Point(*(t[index] for t in self.x))
+        return Means(
+            self.objective.select(index), x, self.Z[index], self.G[index], self.ridge[index]
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Reduced:
+    """A given point, scaled into its constraints and reduced to class means.
+
+    Attributes:
+        objective: Objective on the given columns.
+        x: Feasible point on the given columns.
+        means: Its class means.
+        primal: Objective at ``x`` (B,).
+        spread: ``primal`` minus the objective at the means (B,), >= 0.
+        infeasibility: Relative violation by the point as given (B,).
+    """
+
+    objective: Objective
+    x: Point
+    means: Means
+    primal: Float[Tensor, "B"]
+    spread: Float[Tensor, "B"]
+    infeasibility: Float[Tensor, "B"]
+
+
+def reduce_point(solution: Solution) -> Reduced:
+    """Scale a solution's point into its constraints and reduce it to class means, in float64.
+
+    Args:
+        solution: Batch or single solution.
+
+    Returns:
+        The reduced point, with a flat batch axis.
+    """
+    given = Point(*(t.detach().to(torch.float64) for t in solution.point))
+    flat = len(solution)
+    given = Point(*(t.reshape(flat, *t.shape[len(solution.batch_shape) :]) for t in given))
+    M, device = given.H.shape[-1], given.H.device
+    on_columns = Objective.stack(solution.problems, M, device=device)
+    K = on_columns.K
+    on_means = on_columns if M == K else Objective.stack(solution.problems, K, device=device)
+    x = feasible(on_columns, given)
+    if M == K:
+        means = Means.at(on_means, x)
+        spread = torch.zeros_like(on_means.lam_b)
+    else:
+        means = Means.at(on_means, x._replace(H=class_means(on_columns, x.H)))
+        spread = _spread(on_columns, means, x)
+    return Reduced(
+        on_columns, x, means, on_columns.value(x), spread, _infeasibility(on_columns, given)
+    )
+
+
+def class_means(objective: Objective, H: Float[Tensor, "B d M"]) -> Float[Tensor, "B d K"]:
+    """Mean feature of each class.
+
+    Args:
+        objective: Objective on the M columns.
+        H: Features.
+
+    Returns:
+        Class means.
+    """
+    sums = H.new_zeros(*H.shape[:-1], objective.K)
+    return sums.index_add(-1, objective.y, H * objective.u.unsqueeze(-2))
+
+
+def feasible(objective: Objective, x: Point) -> Point:
+    """The point scaled into its budgets or onto its spheres, with a fixed classifier in place.
+
+    Each budget is met by one factor <= 1; on spheres every vector is rescaled and a zero vector,
+    which has no direction, becomes the first unit vector's multiple.
+
+    Args:
+        objective: Objective on the point's columns.
+        x: Any point.
+
+    Returns:
+        A feasible point (to rounding).
+    """
+    fixed = objective.fixed_W()
+    W = x.W if fixed is None else fixed.expand_as(x.W)
+    if not objective.template.is_budgeted:
+        return x._replace(W=W)
+    H = x.H
+    if isinstance(objective.template.reg, Sphere):
+        W = W if fixed is not None else _without_zeros(W)
+        H = _without_zeros(H.mT).mT
+        used_W, used_H = objective.used(Point(W, H, x.b))
+    else:
+        used_W, used_H = (used.clamp(min=1) for used in objective.used(Point(W, H, x.b)))
+    if fixed is None:
+        W = W * used_W.rsqrt().unsqueeze(-1)
+    return Point(W, H * used_H.rsqrt().unsqueeze(-2), x.b)
+
+
+def _without_zeros(rows: Float[Tensor, "B R d"]) -> Float[Tensor, "B R d"]:
+    first = torch.zeros_like(rows)
+    first[..., 0] = 1
+    return torch.where((rows == 0).all(-1, keepdim=True), first, rows)
+
+
+def _spread(objective: Objective, means: Means, x: Point) -> Float[Tensor, "B"]:
+    U = means.objective.loss.grad(means.L, means.objective.y)[..., objective.y]
+    jensen = objective.loss.fenchel_defect(U, objective.logits(x), objective.y)
+    scatter = (x.H - means.x.H[..., objective.y]).square().sum(-2)
+    return (objective.c * jensen).sum(-1) + (objective.p * scatter).sum(-1) / 2
+
+
+def _infeasibility(objective: Objective, x: Point) -> Float[Tensor, "B"]:
+    violation = objective.infeasibility(x)
+    fixed = objective.fixed_W()
+    if fixed is None:
+        return violation
+    off = torch.linalg.matrix_norm(x.W - fixed) / torch.linalg.matrix_norm(fixed)
+    return torch.maximum(violation, off)
