@@ -16,6 +16,8 @@ from ufm._spec import decode, encode
 from ufm._typing import Float, Int, Tensor
 from ufm.geometry.gram import Geometry
 from ufm.methods import Method
+from ufm.metrics.moments import Weighting
+from ufm.metrics.record import NCRecord, nc
 from ufm.objective import Objective, Point
 from ufm.problem import Problem
 from ufm.status import STATUSES, Status
@@ -182,6 +184,28 @@ class Solution:
     def geometry(self) -> Geometry:
         """Rotation-free Gram triple."""
         return Geometry.of(self.W, self.H, self.y)
+
+    def nc(self, weighting: Weighting = Weighting.CLASSES) -> NCRecord:
+        """Neural-collapse metrics of a single instance.
+
+        On class means (M = K) every class is collapsed by construction: NC1 is exactly 0 and NC4
+        is measured on the means.
+
+        Args:
+            weighting: How classes of unequal size are averaged.
+
+        Returns:
+            The record.
+
+        Raises:
+            ValueError: If this is a batch, or all class means coincide.
+        """
+        if self.batch_shape:
+            raise ValueError(
+                f"nc is defined for one instance, got a batch of {len(self)}; index it first"
+            )
+        n = self.problem.n if self.H.shape[-1] == self.problem.K else None
+        return nc(self.W, self.H, self.y, self.b, n=n, weighting=weighting)
 
     def __len__(self) -> int:
         return len(self.problems)
