@@ -109,11 +109,15 @@ class Moments:
         return (self.share.unsqueeze(-1) * self.mean).sum(-2)
 
     @property
+    def resolution(self) -> Float[Tensor, "*b"]:
+        """Distance below which float64 cannot tell two class means apart."""
+        return ROUNDING * torch.linalg.vector_norm(self.mean, dim=-1).amax(-1)
+
+    @property
     def coincide(self) -> Bool[Tensor, "*b"]:
         """Whether all class means are equal to within rounding; then no metric is defined."""
         deviation = self.mean - self.centre.unsqueeze(-2)
-        largest = torch.linalg.vector_norm(self.mean, dim=-1).amax(-1)
-        return torch.linalg.vector_norm(deviation, dim=-1).amax(-1) <= ROUNDING * largest
+        return torch.linalg.vector_norm(deviation, dim=-1).amax(-1) <= self.resolution
 
     @property
     def centred(self) -> Float[Tensor, "*b K d"]:

@@ -100,8 +100,8 @@ def nc1_share(m: Moments) -> Float[Tensor, "*b"]:
         The metric, in [0, 1]: 1 where class means coincide and features do not, NaN where all
         features are equal.
     """
-    between = m.trace_between.nan_to_num(0.0)
-    return m.trace_within / (m.trace_within + between)
+    total = m.trace_within + m.trace_between.nan_to_num(0.0)
+    return (m.trace_within / total).masked_fill(total <= m.resolution.square(), float("nan"))
 
 
 def nc1_cdnv(m: Moments) -> Float[Tensor, "*b"]:
