@@ -36,13 +36,14 @@ class CrossEntropy(Loss):
     def value_and_grad(self, Z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         # Relative to the label's logit: log(1 + sum_{j != y} e^{z_j - z_y}) keeps the digits of
         # losses far below one, which logsumexp(z) - z_y rounds away; likewise 1 - q_y below.
-        others = add_at_label(Z - pick(Z, y).unsqueeze(-2), y, -float("inf"))
-        log_odds = others.logsumexp(-2, keepdim=True)
-        value = log_odds.clamp(min=0) + (-log_odds.abs()).exp().log1p()
-        # Not `sigmoid`: its vectorised body and its scalar tail round differently, so that the last
-        # bit would depend on where in a batch an instance sits.
-        miss = ((-log_odds).exp() + 1).reciprocal()
-        grad = add_at_label((others - log_odds).exp() * miss, y, -miss.squeeze(-2))
+        index = y.expand(*Z.shape[:-2], 1, Z.shape[-1])
+        relative = Z - Z.gather(-2, index)
+        top = relative.amax(-2, keepdim=True)
+        others = (relative - top).exp().scatter(-2, index, 0.0)
+        miss = others.sum(-2, keepdim=True)
+        value = top + (miss + (-top).expm1()).log1p()
+        total = miss + (-top).exp()
+        grad = (others / total).scatter(-2, index, -miss / total)
         return value.squeeze(-2), grad
 
     def hvp(self, Z: Tensor, y: Tensor, V: Tensor) -> Tensor:
