@@ -1,7 +1,9 @@
 """Where the points of a model live: flat space, or the product of spheres of budgets at equality.
 
-Tangent projection, retraction, Riemannian gradient and Hessian product, in the Euclidean metric of
-W and H. Shared by the flow and by the landscape; knows no solver.
+Tangent projection, retraction, Riemannian gradient and Hessian product. The metric is Euclidean in
+W, b and the features of *samples*, |W|^2 + sum_j m_j |h_j|^2 + |b|^2 for columns that stand for m_j
+samples each: what is done on class means is then exactly what happens to samples that equal them.
+Shared by the flow, the descent and the landscape; knows no solver.
 """
 
 from __future__ import annotations
@@ -16,11 +18,24 @@ from ufm.problem import AverageBudget
 
 
 def _normals(objective: Objective, x: Point) -> tuple[Tensor, Tensor]:
-    # Half the gradients of the constraint functions: |W|^2 and sum_j u_j |h_j|^2 for average
+    # Along the gradients of the constraint functions: |W|^2 and sum_j u_j |h_j|^2 for average
     # budgets, |w_k|^2 and |h_j|^2 otherwise.
     if isinstance(objective.template.reg, AverageBudget):
-        return x.W, objective.u.unsqueeze(-2) * x.H
+        return x.W, (objective.u / objective.m).unsqueeze(-2) * x.H
     return x.W, x.H
+
+
+def raise_index(objective: Objective, g: Point) -> Point:
+    """Turn a differential into the direction that represents it in the metric.
+
+    Args:
+        objective: Batch of problems.
+        g: Partial derivatives in W, H and b.
+
+    Returns:
+        ``(g_W, g_H / m, g_b)``; ``g`` itself on samples.
+    """
+    return Point(g.W, g.H / objective.m.unsqueeze(-2), g.b)
 
 
 def _group_sums(objective: Objective, W: Tensor, H: Tensor) -> tuple[Tensor, Tensor]:
@@ -34,21 +49,22 @@ def multipliers(objective: Objective, x: Point, g: Point) -> tuple[Tensor, Tenso
     r"""Coefficients of the part of ``g`` that is normal to the budgets.
 
     :math:`g - (\mu_W n_W, \mu_H n_H)` is tangent, with normals :math:`n_W = W` and
-    :math:`n_H = H \operatorname{diag}(u)` (average budgets) or :math:`n_H = H` (per vector).
+    :math:`n_H = H \operatorname{diag}(u/m)` (average budgets) or :math:`n_H = H` (per vector).
     With ``g`` the gradient they are minus the Lagrange multipliers of the budgets.
 
     Args:
         objective: A budgeted batch.
         x: Point, nonzero where its norm is constrained.
-        g: Gradient or any direction.
+        g: Gradient (index raised) or any direction.
 
     Returns:
         ``mu_W`` and ``mu_H``, shaped to broadcast against W and H: ``(*b, 1, 1)`` for average
         budgets, ``(*b, K, 1)`` and ``(*b, 1, M)`` per vector.
     """
     n_W, n_H = _normals(objective, x)
-    along_W, along_H = _group_sums(objective, g.W * n_W, g.H * n_H)
-    square_W, square_H = _group_sums(objective, n_W.square(), n_H.square())
+    dual_H = objective.m.unsqueeze(-2) * n_H
+    along_W, along_H = _group_sums(objective, g.W * n_W, g.H * dual_H)
+    square_W, square_H = _group_sums(objective, n_W.square(), n_H * dual_H)
     return along_W / square_W, along_H / square_H
 
 
@@ -94,18 +110,17 @@ def retract(objective: Objective, x: Point) -> Point:
     return Point(x.W / used_W.sqrt().unsqueeze(-1), H, x.b)
 
 
-def gradient(objective: Objective, x: Point) -> tuple[Float[Tensor, "*b"], Point]:
-    """Objective and its Riemannian gradient.
+def gradient(objective: Objective, x: Point) -> Point:
+    """Riemannian gradient of the objective.
 
     Args:
         objective: Batch of problems.
         x: Point on the budgets (or anywhere without budgets).
 
     Returns:
-        Values, and the tangent projection of the Euclidean gradient.
+        Tangent direction of steepest ascent, of the length of the slope.
     """
-    value, g = objective.value_and_grad(x)
-    return value, project(objective, x, g)
+    return project(objective, x, raise_index(objective, objective.grad(x)))
 
 
 def hvp(objective: Objective, x: Point, v: Point) -> Point:
@@ -121,24 +136,42 @@ def hvp(objective: Objective, x: Point, v: Point) -> Point:
     Returns:
         Tangent direction.
     """
-    full = objective.hvp(x, v)
+    full = raise_index(objective, objective.hvp(x, v))
     if objective.template.is_budgeted:
-        mu_W, mu_H = multipliers(objective, x, objective.value_and_grad(x)[1])
+        mu_W, mu_H = multipliers(objective, x, raise_index(objective, objective.grad(x)))
         n_W, n_H = _normals(objective, v)
         full = Point(full.W - mu_W * n_W, full.H - mu_H * n_H, full.b)
     return project(objective, x, full)
 
 
-def norm(v: Point) -> Float[Tensor, "*b"]:
-    """Euclidean norm of a direction over all its parts.
+def flatten(objective: Objective, v: Point) -> Float[Tensor, "*b P"]:
+    """Coordinates in which the metric is Euclidean: rows of W, of H diag(sqrt m), and b.
 
     Args:
-        v: Direction.
+        objective: Batch of problems.
+        v: Point or direction.
 
     Returns:
-        Norm of each instance.
+        Flat vectors of length ``K d + d M + K``.
     """
-    return (v.W.square().sum((-2, -1)) + v.H.square().sum((-2, -1)) + v.b.square().sum(-1)).sqrt()
+    H = v.H * objective.m.sqrt().unsqueeze(-2)
+    return torch.cat([v.W.flatten(-2), H.flatten(-2), v.b], -1)
+
+
+def unflatten(objective: Objective, x: Float[Tensor, "*b P"]) -> Point:
+    """Inverse of `flatten`.
+
+    Args:
+        objective: Batch of problems.
+        x: Flat vectors.
+
+    Returns:
+        The point or direction.
+    """
+    K, d, M = objective.K, objective.d, objective.M
+    W, H, b = x.split([K * d, d * M, K], -1)
+    H = H.unflatten(-1, (d, M)) / objective.m.sqrt().unsqueeze(-2)
+    return Point(W.unflatten(-1, (K, d)), H, b)
 
 
 def gaussian(objective: Objective, seeds: Sequence[int], *, scale: float = 1.0) -> Point:

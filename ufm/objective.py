@@ -99,7 +99,7 @@ class Objective:
         """
         first = _check_stackable(problems)
         y = first.labels(M)
-        if any(problem.labels(M) != y for problem in set(problems)):
+        if any(problem.labels(M) != y for problem in _distinct(problems)):
             raise ValueError(f"n must be equal across a batch on samples (M=N={M})")
         index = torch.tensor(y, device=device)
 
@@ -257,6 +257,17 @@ class Objective:
         value = (self.c * loss).sum(-1) + self.penalty(x)
         return value, self._pull_back(G, x, x)
 
+    def grad(self, x: Point) -> Point:
+        """Euclidean gradient alone, as in `value_and_grad`.
+
+        Args:
+            x: Point.
+
+        Returns:
+            Gradients.
+        """
+        return self._pull_back(self.risk_grad(self.logits(x)), x, x)
+
     def hvp(self, x: Point, v: Point) -> Point:
         """Euclidean Hessian of the objective applied to a direction.
 
@@ -334,7 +345,7 @@ def _check_stackable(problems: Sequence[Problem]) -> Problem:
     if not problems:
         raise ValueError("problems must hold at least one problem, got none")
     first = problems[0]
-    for problem in set(problems):
+    for problem in _distinct(problems):
         for name in ("K", "d", "loss", "classifier"):
             ours, theirs = getattr(first, name), getattr(problem, name)
             if ours != theirs:
@@ -347,3 +358,8 @@ def _check_stackable(problems: Sequence[Problem]) -> Problem:
                     f"got {ours.__name__} and {theirs.__name__}"
                 )
     return first
+
+
+def _distinct(problems: Sequence[Problem]) -> list[Problem]:
+    # By identity: seeds of one problem share the object, and hashing costs more than comparing.
+    return list({id(problem): problem for problem in problems}.values())
