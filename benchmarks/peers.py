@@ -71,7 +71,7 @@ def cvxpy_sdp(problem: Problem, solver: str | None = None) -> tuple[np.ndarray, 
 
     Returns the logits, the solver's status and its reported objective.
     """
-    import cvxpy as cp  # noqa: PLC0415
+    import cvxpy as cp
 
     K = problem.K
     E_W, E_H = problem.reg.E_W, problem.reg.E_H  # pyright: ignore[reportAttributeAccessIssue]

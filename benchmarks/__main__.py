@@ -1,0 +1,44 @@
+"""Run the benchmarks: ``python -m benchmarks [NAME ...]``; writes benchmarks/results/."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from benchmarks import core, measure
+
+
+BENCHMARKS = {
+    "fang_sweep": core.fang_sweep,
+    "one_instance": core.one_instance,
+    "batch": core.batch,
+    "closed_forms": core.closed_forms,
+    "start_up": core.start_up,
+}
+RESULTS = Path(__file__).parent / "results"
+
+
+def main(names: list[str]) -> int:
+    """Run the named benchmarks (all by default) and store their rows with the machine."""
+    unknown = sorted(set(names) - set(BENCHMARKS))
+    if unknown:
+        sys.stderr.write(f"names must be among {', '.join(BENCHMARKS)}, got {unknown[0]}\n")
+        return 2
+    RESULTS.mkdir(exist_ok=True)
+    for name in names or BENCHMARKS:
+        rows = BENCHMARKS[name]()
+        data = {"benchmark": name, "about": BENCHMARKS[name].__doc__, "machine": measure.machine()}
+        text = json.dumps({**data, "rows": rows}, indent=1)
+        (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+        sys.stderr.write(f"{name}\n")
+        for row in rows:
+            sys.stderr.write("  " + ", ".join(f"{k}: {_short(v)}" for k, v in row.items()) + "\n")
+    return 0
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+sys.exit(main(sys.argv[1:]))
