@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import torch
 
+from ufm._linalg import centre_columns
 from ufm._typing import Float, Int, Tensor
 from ufm.certificates._certificate import Certificate
-from ufm.certificates._dual import Bound, op_norm
-from ufm.certificates._means import Means, Reduced, reduce_point
+from ufm.certificates._dual import Bound, dual_value, zero_bound
+from ufm.certificates._means import Means, reduce_point
 from ufm.certificates._stationarity import kkt_residual, stationarity
 from ufm.certificates.average import average_bounds
+from ufm.certificates.dot import dot_bounds
+from ufm.certificates.fixed import fixed_bounds
 from ufm.certificates.ridge import ridge_bounds
+from ufm.certificates.unregularised import infimum_bounds
 from ufm.certificates.vector import vector_bounds
-from ufm.problem import AverageBudget, ClassMeanDecay, Sphere, VectorBudget, WeightDecay
+from ufm.losses import DotRegression
+from ufm.problem import (
+    AverageBudget,
+    ClassMeanDecay,
+    NoReg,
+    Problem,
+    Sphere,
+    VectorBudget,
+    WeightDecay,
+)
 from ufm.solution import Solution
 
 
@@ -32,24 +45,34 @@ def certify(sol: Solution, *, rigorous: bool = False) -> Certificate:
         A certificate of the batch shape of ``sol``.
     """
     reduced = reduce_point(sol)
-    raw, best = bounds(reduced.means)
+    means = reduced.means
+    raw, best = bounds(means)
+    best = best.best(zero_bound(means, "infimum"))
     residual = kkt_residual(reduced.objective, reduced.x)
-    shape = sol.batch_shape
+    template, shape = means.objective.template, sol.batch_shape
 
     def unflatten(t: Tensor) -> Tensor:
         return t.reshape(shape + t.shape[1:])
 
     return Certificate(
         primal=unflatten(reduced.primal),
-        dual=unflatten(best.dual),
+        dual=unflatten(dual_value(means, best)),
         raw_gap=unflatten(raw.gap + reduced.spread),
         gap=unflatten(best.gap + reduced.spread),
-        margin=unflatten(margin(reduced, best)),
+        margin=unflatten(margin(means, best)),
         infeasibility=unflatten(reduced.infeasibility),
-        stationarity=unflatten(stationarity(reduced.objective, residual, op_norm(reduced.means.G))),
-        rank=unflatten(numerical_rank(reduced.means)),
-        bound=best.names,
+        stationarity=unflatten(stationarity(reduced.objective, residual, means.G)),
+        rank=unflatten(numerical_rank(means)),
+        bound=tuple(f"{label(template)}: {name}" for name in best.names),
         Y=unflatten(best.Y),
+        multipliers=(
+            unflatten(best.multipliers) if template.is_budgeted and template.is_learnable else None
+        ),
+        residual=(
+            None
+            if template.is_learnable
+            else unflatten(torch.linalg.vector_norm(residual.H, dim=-2) / reduced.objective.c)
+        ),
     )
 
 
@@ -65,7 +88,14 @@ def bounds(means: Means) -> tuple[Bound, Bound]:
     Raises:
         TypeError: If the regulariser is of no known type.
     """
-    match means.objective.template.reg:
+    template = means.objective.template
+    if not template.is_learnable:
+        return fixed_bounds(means)
+    if isinstance(template.reg, NoReg):
+        return infimum_bounds(means)
+    if isinstance(template.loss, DotRegression):
+        return dot_bounds(means)
+    match template.reg:
         case AverageBudget():
             return average_bounds(means)
         case VectorBudget() | Sphere():
@@ -76,17 +106,41 @@ def bounds(means: Means) -> tuple[Bound, Bound]:
             raise TypeError(f"reg must be of a known type, got {type(reg).__name__}")
 
 
-def margin(reduced: Reduced, best: Bound) -> Float[Tensor, "B"]:
+def label(problem: Problem) -> str:
+    """Which relaxation the bound belongs to.
+
+    Args:
+        problem: The model.
+
+    Returns:
+        A few words.
+    """
+    if not problem.is_learnable:
+        ball = " (balls for the spheres)" if isinstance(problem.reg, Sphere) else ""
+        return "fixed classifier" + ball
+    match problem.reg:
+        case AverageBudget():
+            return "average budgets"
+        case VectorBudget():
+            return "vector budgets"
+        case Sphere():
+            return "vector budgets (balls for the spheres)"
+        case WeightDecay() | ClassMeanDecay():
+            return "ridge"
+        case _:
+            return "no regulariser"
+
+
+def margin(means: Means, best: Bound) -> Float[Tensor, "B"]:
     """Allowance for rounding: ``(4K + d) eps`` times the size of what cancels in the gap.
 
     Args:
-        reduced: The point.
+        means: Class-mean point.
         best: Its bound.
 
     Returns:
         Absolute allowance.
     """
-    means = reduced.means
     size = torch.linalg.matrix_norm(best.Y) * (
         torch.linalg.matrix_norm(means.x.W) * torch.linalg.matrix_norm(means.x.H)
         + torch.linalg.vector_norm(means.x.b, dim=-1)
@@ -105,10 +159,11 @@ def numerical_rank(means: Means) -> Int[Tensor, "B"]:
         Ranks at the tolerance 1e-6 of the larger of the first singular value and the model's
         scale: ``sqrt(E_W E_H)`` for budgets, 1 otherwise.
     """
-    S = torch.linalg.svdvals(means.Z - means.Z.mean(-2, keepdim=True))
     objective = means.objective
+    Z = centre_columns(means.Z)
+    S = torch.linalg.eigvalsh(Z.mT @ Z).clamp(min=0).sqrt()
     scale = torch.ones_like(objective.lam_b)
     if objective.template.is_budgeted:
         scale = (objective.E_W * objective.E_H).sqrt()
-    floor = RANK_TOLERANCE * torch.maximum(S[..., 0], scale)
-    return (S > floor.unsqueeze(-1)).sum(-1)
+    floor = RANK_TOLERANCE * torch.maximum(S[..., -1], scale)
+    return S.gt(floor.unsqueeze(-1)).sum(-1)

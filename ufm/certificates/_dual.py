@@ -33,8 +33,8 @@ class Gauge:
     Attributes:
         alpha: Diagonal of A (B, K), > 0, on the feature side.
         beta: Diagonal of B (B, K), > 0, on the classifier side.
-        price: Support function a unit of the norm (B,): tau for average budgets,
-            ``(E_W sum beta + E_H sum alpha)/2`` for per-vector budgets, 0 for a ridge.
+        price: Support function a unit of the norm (B,): ``(E_W sum beta + E_H sum alpha)/2`` for
+            budgets, 0 for a ridge.
         limit: Largest norm allowed (B,): ``sqrt(lam_W lam_H)`` for a ridge, else infinity.
     """
 
@@ -84,28 +84,17 @@ class Bound:
     Attributes:
         Y: Feasible dual matrix (B, K, K).
         gap: Objective at the class means minus the bound (B,), without cancellation.
-        dual: The bound itself (B,).
-        norm: Dual norm of Y (B,).
-        alpha: Feature-side multipliers (B, K) of the gauge that priced Y.
-        beta: Classifier-side multipliers (B, K).
+        support: What the constraints on W and H, or a ridge on H alone, cost the bound (B,).
+        multipliers: Rows alpha (features) and beta (classifier) of the budgets (B, 2, K); zero
+            where there are none.
         names: How each Y was made.
     """
 
     Y: Float[Tensor, "B K K"]
     gap: Float[Tensor, "B"]
-    dual: Float[Tensor, "B"]
-    norm: Float[Tensor, "B"]
-    alpha: Float[Tensor, "B K"]
-    beta: Float[Tensor, "B K"]
+    support: Float[Tensor, "B"]
+    multipliers: Float[Tensor, "B 2 K"]
     names: tuple[str, ...]
-
-    def tensors(self) -> tuple[Tensor, ...]:
-        """The tensor fields in order.
-
-        Returns:
-            Y, gap, dual, norm, alpha, beta.
-        """
-        return self.Y, self.gap, self.dual, self.norm, self.alpha, self.beta
 
     def best(self, other: Bound) -> Bound:
         """Instance by instance the bound with the smaller gap; a NaN never wins.
@@ -117,12 +106,15 @@ class Bound:
             The better ones.
         """
         wins = (other.gap < self.gap) | (self.gap.isnan() & ~other.gap.isnan())
-        tensors = (
-            torch.where(wins.reshape(-1, *[1] * (ours.ndim - 1)), theirs, ours)
-            for ours, theirs in zip(self.tensors(), other.tensors(), strict=True)
-        )
         names = zip(wins.tolist(), other.names, self.names, strict=True)
-        return Bound(*tensors, tuple(new if won else old for won, new, old in names))
+        matrix = wins[:, None, None]
+        return Bound(
+            Y=torch.where(matrix, other.Y, self.Y),
+            gap=torch.where(wins, other.gap, self.gap),
+            support=torch.where(wins, other.support, self.support),
+            multipliers=torch.where(matrix, other.multipliers, self.multipliers),
+            names=tuple(new if won else old for won, new, old in names),
+        )
 
     def best_at(self, index: Int[Tensor, "S"], other: Bound) -> Bound:
         """`best` where ``other`` holds only the instances at ``index``.
@@ -134,13 +126,18 @@ class Bound:
         Returns:
             The better ones, of all instances.
         """
-        whole = (
-            o.index_copy(0, index, n) for o, n in zip(self.tensors(), other.tensors(), strict=True)
-        )
         names = list(self.names)
         for position, name in zip(index.tolist(), other.names, strict=True):
             names[position] = name
-        return self.best(Bound(*whole, tuple(names)))
+        return self.best(
+            Bound(
+                Y=self.Y.index_copy(0, index, other.Y),
+                gap=self.gap.index_copy(0, index, other.gap),
+                support=self.support.index_copy(0, index, other.support),
+                multipliers=self.multipliers.index_copy(0, index, other.multipliers),
+                names=tuple(names),
+            )
+        )
 
 
 def weigh(means: Means, gauge: Gauge, Y: Float[Tensor, "B K K"], name: str) -> Bound:
@@ -161,60 +158,85 @@ def weigh(means: Means, gauge: Gauge, Y: Float[Tensor, "B K K"], name: str) -> B
     norm = op_norm(gauge.shrink(Y))
     theta = torch.where(norm > gauge.limit, gauge.limit / norm, 1.0)
     Y, norm = Y * theta[..., None, None], torch.minimum(norm, gauge.limit)
-    support = torch.where(gauge.price > 0, gauge.price * norm, 0.0)
-    gap, dual = fenchel_terms(means, Y)
-    paid, owed = bias_terms(means, Y)
+    support = gauge.price * norm
+    paid = inner(Y, means.Z) + means.ridge + support
     return Bound(
         Y=Y,
-        gap=gap + (inner(Y, means.Z) + means.ridge + support) + paid,
-        dual=dual - support - owed,
-        norm=norm,
-        alpha=gauge.alpha,
-        beta=gauge.beta,
+        gap=fenchel_defect(means, Y) + paid + bias_defect(means, Y),
+        support=support,
+        multipliers=torch.stack([gauge.alpha, gauge.beta], 1) * (norm / 2)[:, None, None],
         names=(name,) * len(objective.problems),
     )
 
 
-def fenchel_terms(
-    means: Means, Y: Float[Tensor, "B K K"]
-) -> tuple[Float[Tensor, "B"], Float[Tensor, "B"]]:
-    """Fenchel defect of the risk and minus its conjugate.
+def zero_bound(means: Means, name: str) -> Bound:
+    """The bound of Y = 0, which is feasible in every model: the loss is at least its infimum 0.
+
+    Args:
+        means: Class-mean point.
+        name: What to call the bound.
+
+    Returns:
+        Bounds equal to 0, and gaps equal to the objective.
+    """
+    objective, zero = means.objective, torch.zeros_like(means.risk)
+    return Bound(
+        Y=torch.zeros_like(means.G),
+        gap=means.risk + objective.penalty(means.x),
+        support=zero,
+        multipliers=torch.zeros_like(means.G)[:, :2],
+        names=(name,) * len(objective.problems),
+    )
+
+
+def fenchel_defect(means: Means, Y: Float[Tensor, "B K K"]) -> Float[Tensor, "B"]:
+    """Fenchel defect of the risk, ``sum_k pi_k defect(Y_k/pi_k)``.
 
     Args:
         means: Class-mean point.
         Y: Dual matrix in the domain.
 
     Returns:
-        ``sum_k pi_k defect_k`` and ``-sum_k pi_k loss*(Y_k/pi_k)``.
+        Defects, >= 0.
     """
     objective = means.objective
     U = Y / objective.c.unsqueeze(-2)
-    defect = objective.loss.fenchel_defect(U, means.L, objective.y)
-    conjugate = objective.loss.conjugate(U, objective.y)
-    return (objective.c * defect).sum(-1), -(objective.c * conjugate).sum(-1)
+    return (objective.c * objective.loss.fenchel_defect(U, means.L, objective.y)).sum(-1)
 
 
-def bias_terms(
-    means: Means, Y: Float[Tensor, "B K K"]
-) -> tuple[Float[Tensor, "B"], Float[Tensor, "B"]]:
-    """What a bias adds to the gap and takes from the bound.
-
-    A free bias demands ``Y 1 = 0`` and then adds nothing.
+def bias_defect(means: Means, Y: Float[Tensor, "B K K"]) -> Float[Tensor, "B"]:
+    """``|Y1 + lam_b b|^2/(2 lam_b)`` of a penalised bias.
 
     Args:
         means: Class-mean point.
         Y: Dual matrix.
 
     Returns:
-        ``|Y1 + lam_b b|^2/(2 lam_b)`` and ``|Y1|^2/(2 lam_b)``, zero without a penalised bias.
+        Defects, >= 0; zero without a bias, and with a free one, which demands ``Y1 = 0``.
     """
     objective = means.objective
     if not isinstance(objective.template.bias, PenalisedBias):
-        zero = torch.zeros_like(objective.lam_b)
-        return zero, zero
-    rows, lam = Y.sum(-1), objective.lam_b.unsqueeze(-1)
-    paid = (rows + lam * means.x.b).square() / (2 * lam)
-    return paid.sum(-1), (rows.square() / (2 * lam)).sum(-1)
+        return torch.zeros_like(objective.lam_b)
+    lam = objective.lam_b.unsqueeze(-1)
+    return ((Y.sum(-1) + lam * means.x.b).square() / (2 * lam)).sum(-1)
+
+
+def dual_value(means: Means, bound: Bound) -> Float[Tensor, "B"]:
+    """The lower bound itself, ``-F*(Y) - support - |Y1|^2/(2 lam_b)``.
+
+    Args:
+        means: Class-mean point.
+        bound: A feasible dual matrix.
+
+    Returns:
+        Lower bounds on the optimum.
+    """
+    objective = means.objective
+    U = bound.Y / objective.c.unsqueeze(-2)
+    dual = -(objective.c * objective.loss.conjugate(U, objective.y)).sum(-1)
+    if isinstance(objective.template.bias, PenalisedBias):
+        dual = dual - (bound.Y.sum(-1).square() / (2 * objective.lam_b.unsqueeze(-1))).sum(-1)
+    return dual - bound.support
 
 
 def into_domain(means: Means, Y: Float[Tensor, "B K K"]) -> Float[Tensor, "B K K"]:

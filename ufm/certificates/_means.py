@@ -1,4 +1,4 @@
-"""From a given point to a feasible one, and from its samples to class means, without losing any
+r"""From a given point to a feasible one, and from its samples to class means, without losing any
 digit of the difference.
 
 For a loss convex in the logits, replacing the features of a class by their mean never raises the
@@ -6,8 +6,8 @@ risk (Jensen) nor a penalty or budget, so a problem on samples and its class mea
 infimum: a lower bound from the K x K class-mean problem holds for both. What a point loses by the
 spread within its classes is
 
-.. math:: \\sum_j c_j\\,[\\ell(z_j) - \\ell(\\bar z_{y_j})] + \\sum_j \\tfrac{p_j}{2}
-    \\|h_j - \\bar h_{y_j}\\|^2,
+.. math:: \sum_j c_j\,[\ell(z_j) - \ell(\bar z_{y_j})] + \sum_j \tfrac{p_j}{2}
+    \|h_j - \bar h_{y_j}\|^2,
 
 whose first sum is one of Bregman divergences (the linear terms cancel within a class), that is of
 Fenchel defects at the mean's gradient.
@@ -21,7 +21,7 @@ import torch
 
 from ufm._typing import Float, Int, Tensor
 from ufm.objective import Objective, Point
-from ufm.problem import Sphere
+from ufm.problem import AverageBudget, Sphere
 from ufm.solution import Solution
 
 
@@ -34,6 +34,7 @@ class Means:
         x: Feasible point with H (B, d, K).
         Z: ``W H`` (B, K, K), without the bias.
         G: Gradient of the risk in the logits (B, K, K); columns carry their class share.
+        risk: Risk (B,).
         ridge: Ridge terms on W and H at the point (B,).
     """
 
@@ -41,6 +42,7 @@ class Means:
     x: Point
     Z: Float[Tensor, "B K K"]
     G: Float[Tensor, "B K K"]
+    risk: Float[Tensor, "B"]
     ridge: Float[Tensor, "B"]
 
     @classmethod
@@ -55,8 +57,15 @@ class Means:
             The point with its logits and gradient.
         """
         Z = x.W @ x.H
-        G = objective.risk_grad(Z + x.b.unsqueeze(-1))
-        return cls(objective, x, Z, G, objective.penalty(x._replace(b=torch.zeros_like(x.b))))
+        loss, U = objective.loss.value_and_grad(Z + x.b.unsqueeze(-1), objective.y)
+        return cls(
+            objective=objective,
+            x=x,
+            Z=Z,
+            G=U * objective.c.unsqueeze(-2),
+            risk=(objective.c * loss).sum(-1),
+            ridge=objective.penalty(x._replace(b=torch.zeros_like(x.b))),
+        )
 
     @property
     def L(self) -> Float[Tensor, "B K K"]:
@@ -72,10 +81,8 @@ class Means:
         Returns:
             A smaller batch.
         """
-        x = Point(*(t[index] for t in self.x))
-        return Means(
-            self.objective.select(index), x, self.Z[index], self.G[index], self.ridge[index]
-        )
+        tensors = (t[index] for t in (self.Z, self.G, self.risk, self.ridge))
+        return Means(self.objective.select(index), Point(*(t[index] for t in self.x)), *tensors)
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,13 +125,13 @@ def reduce_point(solution: Solution) -> Reduced:
     x = feasible(on_columns, given)
     if M == K:
         means = Means.at(on_means, x)
-        spread = torch.zeros_like(on_means.lam_b)
+        primal = means.risk + on_means.penalty(x)
+        spread = torch.zeros_like(primal)
     else:
         means = Means.at(on_means, x._replace(H=class_means(on_columns, x.H)))
+        primal = on_columns.value(x)
         spread = _spread(on_columns, means, x)
-    return Reduced(
-        on_columns, x, means, on_columns.value(x), spread, _infeasibility(on_columns, given)
-    )
+    return Reduced(on_columns, x, means, primal, spread, _infeasibility(on_columns, given))
 
 
 def class_means(objective: Objective, H: Float[Tensor, "B d M"]) -> Float[Tensor, "B d K"]:
@@ -144,8 +151,9 @@ def class_means(objective: Objective, H: Float[Tensor, "B d M"]) -> Float[Tensor
 def feasible(objective: Objective, x: Point) -> Point:
     """The point scaled into its budgets or onto its spheres, with a fixed classifier in place.
 
-    Each budget is met by one factor <= 1; on spheres every vector is rescaled and a zero vector,
-    which has no direction, becomes the first unit vector's multiple.
+    Each budget is met by one factor <= 1. Average budgets first trade norm between W and H, which
+    changes no logit. On spheres every vector is rescaled, and a zero vector, which has no
+    direction, becomes a multiple of the first unit vector.
 
     Args:
         objective: Objective on the point's columns.
@@ -162,12 +170,24 @@ def feasible(objective: Objective, x: Point) -> Point:
     if isinstance(objective.template.reg, Sphere):
         W = W if fixed is not None else _without_zeros(W)
         H = _without_zeros(H.mT).mT
-        used_W, used_H = objective.used(Point(W, H, x.b))
-    else:
-        used_W, used_H = (used.clamp(min=1) for used in objective.used(Point(W, H, x.b)))
+    scale_W, scale_H = _scales(objective, *objective.used(Point(W, H, x.b)))
     if fixed is None:
-        W = W * used_W.rsqrt().unsqueeze(-1)
-    return Point(W, H * used_H.rsqrt().unsqueeze(-2), x.b)
+        W = W * scale_W.unsqueeze(-1)
+    return Point(W, H * scale_H.unsqueeze(-2), x.b)
+
+
+def _scales(
+    objective: Objective, used_W: Float[Tensor, "B P"], used_H: Float[Tensor, "B R"]
+) -> tuple[Float[Tensor, "B P"], Float[Tensor, "B R"]]:
+    if isinstance(objective.template.reg, Sphere):
+        return used_W.rsqrt(), used_H.rsqrt()
+    scales = used_W.clamp(min=1).rsqrt(), used_H.clamp(min=1).rsqrt()
+    if not (objective.template.is_learnable and isinstance(objective.template.reg, AverageBudget)):
+        return scales
+    over = ((used_W > 1) | (used_H > 1)) & (used_W > 0) & (used_H > 0)
+    trade = (used_H / used_W) ** 0.25
+    both = (used_W * used_H).clamp(min=1) ** -0.25
+    return torch.where(over, trade * both, scales[0]), torch.where(over, both / trade, scales[1])
 
 
 def _without_zeros(rows: Float[Tensor, "B R d"]) -> Float[Tensor, "B R d"]:

@@ -43,36 +43,34 @@ def kkt_residual(objective: Objective, x: Point) -> Point:
 
 
 def stationarity(
-    objective: Objective, residual: Point, norm: Float[Tensor, "B"]
+    objective: Objective, residual: Point, G: Float[Tensor, "B K K"]
 ) -> Float[Tensor, "B"]:
-    """Residual norm in balanced coordinates over ``sqrt(norm)``.
+    """Residual norm in balanced coordinates over ``sqrt(|G|_F/sqrt(K))``.
 
-    ``W = t W'``, ``H = H'/t`` with ``t^4 = E_W/E_H`` (or ``lam_H/lam_W``) makes both factors equally
-    dear; samples are measured as their share of the class mean. Invariant under
+    ``W = t W'``, ``H = H'/t`` with ``t^4 = E_W/E_H`` (or ``lam_H/lam_W``) makes both factors
+    equally dear; samples are measured as their share of the class mean. Invariant under
     ``(cW, H/c)`` with the strengths changed to match.
 
     Args:
         objective: Objective on the point's columns.
         residual: From `kkt_residual`.
-        norm: Dual norm of the gradient.
+        G: Gradient of the risk in the class-mean logits.
 
     Returns:
         Its square has the unit of the objective; 0 where the residual is.
     """
-    t = torch.ones_like(objective.lam_W)
-    if objective.template.is_learnable:
-        regs = [problem.reg for problem in objective.problems]
-        ratios = [
-            (getattr(r, "lam_H", 1.0) or 1.0) / (getattr(r, "lam_W", 1.0) or 1.0) for r in regs
-        ]
-        t = t.new_tensor(ratios) ** 0.25
-        if objective.template.is_budgeted:
-            t = (objective.E_W / objective.E_H) ** 0.25
     per_sample = isinstance(objective.template.reg, WeightDecay)
     share = objective.m if per_sample else objective.u
+    t = torch.ones_like(objective.lam_W)
+    if objective.template.is_learnable:
+        fourth = (objective.p / share)[..., 0] / objective.lam_W
+        if objective.template.is_budgeted:
+            fourth = objective.E_W / objective.E_H
+        t = torch.where(fourth.isfinite() & (fourth > 0), fourth, t) ** 0.25
     square = (
         (t * torch.linalg.matrix_norm(residual.W)).square()
         + (residual.H.square().sum(-2) / share).sum(-1) / t.square()
         + residual.b.square().sum(-1)
     )
-    return torch.where(square > 0, (square / norm).sqrt(), 0.0)
+    level = torch.linalg.matrix_norm(G) / objective.K**0.5
+    return torch.where(square > 0, (square / level).sqrt(), 0.0)

@@ -14,7 +14,10 @@ from ufm.certificates._spectral import raw_bound, refined_bound
 
 
 def average_gauge(means: Means) -> Gauge:
-    """The plain operator norm at the price tau.
+    """The plain operator norm at the price tau, with uniform multipliers.
+
+    ``alpha = sqrt(E_W/E_H)`` and ``beta = sqrt(E_H/E_W)`` have product one, so the norm is
+    ``|Y|_op`` and the price ``(E_W K beta + E_H K alpha)/2 = K sqrt(E_W E_H)``.
 
     Args:
         means: Class-mean point of a budgeted model, average or per vector (whose feasible set lies
@@ -24,9 +27,9 @@ def average_gauge(means: Means) -> Gauge:
         The gauge.
     """
     objective = means.objective
-    ones = torch.ones_like(objective.c)
+    alpha = (objective.E_W / objective.E_H).sqrt().unsqueeze(-1).expand_as(objective.c)
     price = objective.K * (objective.E_W * objective.E_H).sqrt()
-    return Gauge(ones, ones, price, torch.full_like(price, torch.inf))
+    return Gauge(alpha, 1 / alpha, price, torch.full_like(price, torch.inf))
 
 
 def average_bounds(means: Means) -> tuple[Bound, Bound]:

@@ -1,8 +1,8 @@
-r"""Ridge: ``lam_W/2 |W|^2 + lam_H/2 sum_k D_k |h_k|^2 >= lam |Z D^{1/2}|_*``, ``lam^2 = lam_W lam_H``.
+r"""Ridge: ``lam_W/2 |W|^2 + lam_H/2 sum_k D_k |h_k|^2 >= lam |Z D^{1/2}|_*``.
 
-Dual feasible iff ``|Y D^{-1/2}|_op <= lam``; then ``D(Y) = -F*(Y)``. D is ``diag(n_k)`` for a ridge
-per sample and the identity for a ridge per class mean. With ``lam = 0`` only Y = 0 is feasible
-and the bound is the loss's infimum.
+Here ``lam = sqrt(lam_W lam_H)``. Y is dual feasible iff ``|Y D^{-1/2}|_op <= lam``; then
+``D(Y) = -F*(Y)``. D is ``diag(n_k)`` for a ridge per sample and the identity for a ridge per class
+mean. With ``lam = 0`` only Y = 0 is feasible and the bound is the loss's infimum.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def ridge_gauge(means: Means) -> Gauge:
     objective = means.objective
     per_sample = isinstance(objective.template.reg, WeightDecay)
     D = objective.m if per_sample else objective.u
-    regs = [problem.reg for problem in objective.problems]
-    lam = D.new_tensor([(r.lam_W * r.lam_H) ** 0.5 for r in regs])
+    lam_H = (objective.p / D)[..., 0]
+    lam = (objective.lam_W * lam_H).sqrt()
     return Gauge(D, torch.ones_like(D), torch.zeros_like(lam), lam)
 
 
