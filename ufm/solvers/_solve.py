@@ -9,11 +9,11 @@ import torch
 
 from ufm._typing import Tensor
 from ufm.counts import check_count
-from ufm.methods import LBFGS, Method
+from ufm.methods import LBFGS, GradientFlow, Method
 from ufm.objective import Objective, Point
 from ufm.problem import Problem
 from ufm.solution import Solution, SolveError, checked_point
-from ufm.solvers import lbfgs
+from ufm.solvers import flow, lbfgs
 from ufm.solvers._result import Result
 from ufm.status import STATUSES, Status
 
@@ -45,7 +45,7 @@ def solve(
         throw: Whether to raise unless every instance converged.
         start: Start of all instances ``(K, d)``, or one per instance ``(B, K, d)``.
         callback: Called after each step with its number, the positions of running instances and
-            their points; L-BFGS only.
+            their points; L-BFGS and flows only.
 
     Returns:
         The solutions, with a status each.
@@ -95,6 +95,10 @@ def _dispatch(
             objective = _on_class_means(problems, device)
             x = _checked_start(start, problems, device)
             return objective, lbfgs.run(objective, method, start=x, seeds=seeds, callback=callback)
+        case GradientFlow():
+            objective = _on_features(problems, device, class_means=method.class_means)
+            x = _checked_start(start, problems, device, M=objective.M)
+            return objective, flow.run(objective, method, start=x, seeds=seeds, callback=callback)
         case _:
             raise ValueError(f"method must be a known method, got {method!r}")
 
@@ -109,12 +113,28 @@ def _on_class_means(problems: tuple[Problem, ...], device: torch.device) -> Obje
     return Objective.stack(problems, problems[0].K if problems else 0, device=device)
 
 
+def _on_features(
+    problems: tuple[Problem, ...], device: torch.device, *, class_means: bool
+) -> Objective:
+    # A dynamics is never reduced silently: samples unless class means are asked for.
+    M = 0
+    if problems:
+        M = problems[0].K if class_means else problems[0].N
+    return Objective.stack(problems, M, device=device)
+
+
 def _checked_start(
-    start: Point | None, problems: tuple[Problem, ...], device: torch.device
+    start: Point | None,
+    problems: tuple[Problem, ...],
+    device: torch.device,
+    *,
+    M: int | None = None,
 ) -> Point | None:
     if start is None:
         return None
     x = checked_point(problems[0], *start)
+    if M is not None and x.H.shape[-1] != M:
+        raise ValueError(f"start must have M={M} feature columns, got {x.H.shape[-1]}")
     B = len(problems)
     if x.W.ndim == 2:
         x = Point(*(t.expand(B, *t.shape) for t in x))
