@@ -10,7 +10,7 @@ nothing          0, and ``a = 0`` is needed    0
 ===============  ============================  ===================================================
 
 Each gap is of second order in the distance to the optimum at ``Y = G``, as long as the constraint
-binds. Where it does not (a class mean inside its ball) the optimum has ``a_k = 0``; projecting those
+binds with a positive multiplier. Where it does not the optimum has ``a_k = 0``; projecting those
 columns onto the null space of W' restores second order.
 """
 
@@ -25,8 +25,10 @@ from ufm.losses import DotRegression
 from ufm.problem import AverageBudget, FreeBias
 
 
-# A budget used up to less than this share is taken not to bind.
+# A budget used up to less than this share is taken not to bind,
 BINDS = 1 - 1e-4
+# and so is one against which the features push with less than this share of the gradient.
+PUSHES = 1e-4
 
 
 def fixed_bounds(means: Means) -> tuple[Bound, Bound]:
@@ -57,16 +59,20 @@ def _meet_free_bias(means: Means, Y: Float[Tensor, "B K K"]) -> Float[Tensor, "B
 
 def _not_binding(means: Means) -> Bool[Tensor, "B K"]:
     objective = means.objective
-    if objective.template.is_budgeted:
-        _, used_H = objective.used(means.x)
-        return (used_H < BINDS).expand_as(objective.c)
-    return objective.p == 0
+    if not objective.template.is_budgeted:
+        return objective.p == 0
+    W, used_H = means.x.W, objective.used(means.x)[1]
+    push = torch.linalg.vector_norm(W.mT @ means.G, dim=-2)
+    whole = torch.linalg.matrix_norm(W).unsqueeze(-1) * torch.linalg.vector_norm(means.G, dim=-2)
+    if isinstance(objective.template.reg, AverageBudget):
+        push, whole = (torch.linalg.vector_norm(t, dim=-1, keepdim=True) for t in (push, whole))
+    return ((used_H < BINDS) | (push < PUSHES * whole)).expand_as(objective.c)
 
 
 def _into_null_space(
     means: Means, Y: Float[Tensor, "B K K"], loose: Bool[Tensor, "B K"]
 ) -> Float[Tensor, "B K K"]:
-    """Project the loose columns; zero for an instance that leaves the domain of the loss."""
+    # Zero for an instance that the projection takes out of the domain of the loss.
     objective = means.objective
     W, columns = means.x.W, loose.unsqueeze(-2)
     Y = torch.where(columns, Y - W @ (torch.linalg.pinv(W) @ Y), Y)
