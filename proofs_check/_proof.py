@@ -1,0 +1,238 @@
+"""One run of a symbolic derivation: exact checks, their steps, and the terms that may be altered.
+
+Exact arithmetic only: a float in an expression is a failure, and nothing is proved by sampling.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, final
+
+import mpmath
+import sympy as sp
+
+
+DIGITS = 40
+EXACT = 1e-12
+
+
+class ProofFailure(AssertionError):
+    """A step of a proof or a numeric check did not come out."""
+
+
+@final
+@dataclass(frozen=True)
+class Step:
+    """What was checked, for the reader of the proof.
+
+    Attributes:
+        text: The step in words.
+        latex: The checked relation.
+    """
+
+    text: str
+    latex: str
+
+
+@final
+class Proof:
+    """Records the steps of one derivation, and can alter one named term of it.
+
+    Altering a term must make the derivation fail; a proof that survives it does not depend on the
+    term that it names.
+
+    Attributes:
+        steps: What was checked so far.
+        terms: Names of the alterable terms that the derivation used so far.
+    """
+
+    def __init__(self, altered: str | None = None):
+        self.altered = altered
+        self.steps: list[Step] = []
+        self.terms: list[str] = []
+
+    def term(self, name: str, value: Any, altered: Any = None) -> Any:
+        """A term of the derivation, or its altered form where this run alters it.
+
+        Args:
+            name: Name of the term.
+            value: Expression, matrix, or element of an exact algebra.
+            altered: What to use instead; 8/7 of the value by default.
+
+        Returns:
+            The term to go on with.
+        """
+        if name not in self.terms:
+            self.terms.append(name)
+        if name != self.altered:
+            return value
+        return value * sp.Rational(8, 7) if altered is None else altered
+
+    def zero(self, value: Any, text: str) -> None:
+        """Check that an expression, matrix or algebra element is identically zero.
+
+        Args:
+            value: What must vanish.
+            text: The step in words.
+
+        Raises:
+            ProofFailure: If it cannot be reduced to zero exactly.
+        """
+        for entry in _entries(value):
+            if not _vanishes(entry):
+                raise ProofFailure(f"{text}: {sp.sstr(entry)} is not identically zero")
+        self.steps.append(Step(text, f"{sp.latex(_shown(value))} = 0"))
+
+    def equal(self, left: Any, right: Any, text: str) -> None:
+        """Check that two expressions are identical.
+
+        Args:
+            left: One side.
+            right: The other side.
+            text: The step in words.
+
+        Raises:
+            ProofFailure: If their difference cannot be reduced to zero exactly.
+        """
+        pairs = list(zip(_entries(left), _entries(right), strict=True))
+        for one, other in pairs:
+            if not _vanishes(one - other):
+                raise ProofFailure(f"{text}: {sp.sstr(one)} is not identically {sp.sstr(other)}")
+        self.steps.append(Step(text, f"{sp.latex(_shown(left))} = {sp.latex(_shown(right))}"))
+
+    def positive(self, value: Any, text: str, *, strict: bool = True) -> None:
+        """Check a sign from the assumptions on the symbols alone, after factoring.
+
+        Args:
+            value: Expression in symbols whose assumptions carry the domain.
+            text: The step in words.
+            strict: Whether zero is refused.
+
+        Raises:
+            ProofFailure: If the sign does not follow.
+        """
+        value = sp.sympify(value)
+        _refuse_floats(value, text)
+        forms = (lambda e: e, sp.factor, sp.expand, lambda e: sp.factor(sp.expand(sp.together(e))))
+        for form in forms:
+            shaped = form(value)
+            if shaped.is_positive or (not strict and shaped.is_nonnegative):
+                relation = ">" if strict else r"\ge"
+                self.steps.append(Step(text, f"{sp.latex(shaped)} {relation} 0"))
+                return
+        raise ProofFailure(f"{text}: the sign of {sp.sstr(value)} does not follow")
+
+    def limit(self, value: Any, symbol: Any, point: Any, target: Any, text: str) -> None:
+        """Check a limit from above.
+
+        Args:
+            value: Expression.
+            symbol: Variable.
+            point: Where to.
+            target: What the limit must be.
+            text: The step in words.
+        """
+        self.equal(sp.limit(value, symbol, point, "+"), target, text)
+
+    def tie(
+        self,
+        expression: Any,
+        symbols: Sequence[sp.Symbol],
+        function: Callable[..., Any],
+        points: Sequence[tuple[int | Fraction, ...]],
+        text: str,
+    ) -> None:
+        """Compare an expression with the package's implementation at exact points.
+
+        The expression is evaluated with 40 digits, the implementation in float64.
+
+        Args:
+            expression: Scalar expression in ``symbols``.
+            symbols: Its variables, in the order of a point's entries.
+            function: Implementation; takes the entries as floats (integers stay integers).
+            points: Exact points, rational and inside the domain.
+            text: The step in words.
+
+        Raises:
+            ProofFailure: If they differ by more than EXACT, relatively, somewhere.
+            ValueError: If a point lies outside the domain.
+        """
+        exact = sp.lambdify(list(symbols), expression, "mpmath")
+        for point in points:
+            _check_domain(symbols, point, text)
+            with mpmath.workdps(DIGITS):
+                expected = float(exact(*(mpmath.mpf(x.numerator) / x.denominator for x in point)))
+            found = float(function(*(x if isinstance(x, int) else float(x) for x in point)))
+            if not abs(found - expected) <= EXACT * max(1.0, abs(expected)):
+                raise ProofFailure(
+                    f"{text}: at ({', '.join(map(str, point))}) the proof has {expected:.17g}, "
+                    f"the package {found:.17g}"
+                )
+        self.steps.append(Step(f"{text} ({len(points)} points)", sp.latex(expression)))
+
+
+def points(seed: int, count: int, *ranges: tuple[float, float]) -> list[tuple[int | Fraction, ...]]:
+    """Random exact points: integers for ranges of ints, dyadic fractions for ranges of floats.
+
+    Args:
+        seed: Seed.
+        count: Number of points.
+        ranges: Closed range of each coordinate.
+
+    Returns:
+        Points whose entries are exact in float64 too.
+    """
+    generator = random.Random(seed)
+
+    def draw(low: float, high: float) -> int | Fraction:
+        if isinstance(low, int) and isinstance(high, int):
+            return generator.randint(low, high)
+        return Fraction(generator.randint(round(low * 4096), round(high * 4096)), 4096)
+
+    return [tuple(draw(low, high) for low, high in ranges) for _ in range(count)]
+
+
+def _check_domain(
+    symbols: Sequence[sp.Symbol], point: tuple[int | Fraction, ...], text: str
+) -> None:
+    for symbol, x in zip(symbols, point, strict=True):
+        if (symbol.is_positive and x <= 0) or (symbol.is_integer and x.denominator != 1):
+            raise ValueError(f"{text}: tie point must lie in the domain, got {symbol}={x}")
+
+
+def _entries(value: Any) -> list[Any]:
+    entries = getattr(value, "entries", None)
+    if entries is not None:
+        return [sp.sympify(entry) for entry in entries]
+    if isinstance(value, sp.MatrixBase):
+        return value.flat()
+    return [sp.sympify(value)]
+
+
+def _shown(value: Any) -> Any:
+    entries = getattr(value, "entries", None)
+    return sp.Tuple(*entries) if entries is not None else value
+
+
+def _refuse_floats(value: Any, text: str) -> None:
+    if value.has(sp.Float):
+        raise ProofFailure(f"{text}: {sp.sstr(value)} holds a float, which proves nothing")
+
+
+def _vanishes(value: Any) -> bool:
+    _refuse_floats(value, "exactness")
+    if isinstance(value, sp.MatrixExpr):
+        return sp.expand(value).doit() == sp.ZeroMatrix(*value.shape)
+    forms = (
+        lambda e: e,
+        sp.expand,
+        lambda e: sp.numer(sp.together(e)).expand(),
+        lambda e: sp.expand(sp.expand_log(e)),
+        lambda e: sp.expand(sp.powsimp(sp.expand(e))),
+        sp.simplify,
+        lambda e: sp.simplify(sp.radsimp(sp.expand(e))),
+    )
+    return any(form(value) == 0 for form in forms)

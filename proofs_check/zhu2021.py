@@ -1,0 +1,285 @@
+"""Evidence for Zhu et al. (2021): cross-entropy with ridges."""
+
+from __future__ import annotations
+
+import sympy as sp
+import torch
+
+from proofs_check._blocks import IJ
+from proofs_check._harness import evidence
+from proofs_check._proof import Proof, points
+from ufm.claims import EvidenceKind
+from ufm.losses import CrossEntropy
+from ufm.problem import ClassMeanDecay, Problem
+from ufm.theory.zhu2021 import (
+    CLASS_MEANS,
+    GAP,
+    GLOBAL_ETF,
+    LOW_DIMENSION,
+    SPECTRAL,
+    STRICT_SADDLE,
+    TANGENT,
+    THRESHOLD,
+    TWO_FACTOR,
+)
+
+
+K = sp.Symbol("K", positive=True, integer=True)
+k2 = sp.Symbol("k", nonnegative=True, integer=True)  # K = 2 + k carries K >= 2
+a = sp.Symbol("a", real=True)
+kappa = sp.Symbol("kappa", positive=True)
+lam_W, lam_H, sigma = sp.symbols("lambda_W lambda_H sigma", positive=True)
+
+
+def symmetric_loss(scale: sp.Expr) -> sp.Expr:
+    """Cross-entropy of the logits ``scale (I - J/K)``, the same for every class.
+
+    Args:
+        scale: The scale.
+
+    Returns:
+        ``log(1 + (K-1) e^{-scale})``.
+    """
+    return sp.log(1 + (K - 1) * sp.exp(-scale))
+
+
+@evidence(
+    TANGENT, EvidenceKind.SYMBOLIC, domain="all K >= 2, all a", steps=("contact", "slope", "convex")
+)
+def tangent_inequality(proof: Proof) -> None:
+    """Jensen: sum_j e^{s_j} >= (K-1) e^m with m the mean, equality iff all s_j are m.
+
+    What is left is one convex function of m above its tangent at m = -a.
+    """
+    m = sp.Symbol("m", real=True)
+    f = sp.log(1 + (K - 1) * sp.exp(m))
+    proof.equal(f.subs(m, -a), symmetric_loss(a), "value at the point of contact")
+    slope = proof.term("slope", 1 / (sp.exp(a) + K - 1))
+    proof.equal(
+        sp.diff(f, m).subs(m, -a) * (m + a),
+        slope * (K - 1) * (m + a),
+        "tangent at m = -a; (K-1)(m+a) is the sum of the s_j + a",
+    )
+    curvature = sp.simplify(sp.diff(f, m, 2)).subs(K, 2 + k2)
+    proof.positive(curvature, "strictly convex in m, for K = 2 + k")
+    s = sp.symbols("s1:3", real=True)
+    loss = sp.log(1 + sum(sp.exp(x) for x in s))
+    proof.tie(loss, list(s), _loss_of_differences, points(2, 10, (-3.0, 3.0), (-3.0, 3.0)), "K = 3")
+
+
+def _loss_of_differences(*s: float) -> torch.Tensor:
+    Z = torch.tensor([[0.0], *([x] for x in s)], dtype=torch.float64)
+    return CrossEntropy().value(Z, torch.tensor([0]))[0]
+
+
+@evidence(
+    TWO_FACTOR,
+    EvidenceKind.SYMBOLIC,
+    domain="all shapes; per singular direction",
+    steps=("lower bound", "attained", "balance"),
+)
+def two_factor_identity(proof: Proof) -> None:
+    """|Z|_* = tr U'WHV <= |W|_F |H|_F for the singular vectors of Z = WH (Cauchy-Schwarz)."""
+    x, y = sp.symbols("x y", nonnegative=True)
+    weight = proof.term("weight", sp.sqrt(lam_W * lam_H))
+    proof.equal(
+        lam_W / 2 * x**2 + lam_H / 2 * y**2 - weight * x * y,
+        (sp.sqrt(lam_W) * x - sp.sqrt(lam_H) * y) ** 2 / 2,
+        "the ridges with x = |W|_F, y = |H|_F exceed the weighted nuclear norm by a square",
+    )
+    w = (lam_H / lam_W) ** sp.Rational(1, 4) * sp.sqrt(sigma)
+    h = (lam_W / lam_H) ** sp.Rational(1, 4) * sp.sqrt(sigma)
+    proof.equal(w * h, sigma, "W = (lam_H/lam_W)^(1/4) U S^(1/2) and its partner give Z")
+    proof.equal(lam_W / 2 * w**2 + lam_H / 2 * h**2, weight * sigma, "and attain the bound")
+    proof.equal(lam_W * w**2, lam_H * h**2, "they are balanced: lam_W W'W = lam_H HH'")
+
+
+@evidence(
+    CLASS_MEANS, EvidenceKind.SYMBOLIC, domain="all n_k, per coordinate", steps=("variance split",)
+)
+def variance_split(proof: Proof) -> None:
+    """Jensen for the convex loss; the ridge splits into mean and scatter in each coordinate."""
+    n, first, second = sp.Symbol("n", positive=True), sp.Symbol("S1"), sp.Symbol("S2")
+    mean = first / proof.term("count", n)
+    scatter = second - 2 * mean * first + n * mean**2
+    proof.equal(second, n * (first / n) ** 2 + scatter, "sum h^2 = n mean^2 + sum (h - mean)^2")
+
+
+@evidence(
+    GLOBAL_ETF,
+    EvidenceKind.SYMBOLIC,
+    domain="all K >= 2, all n, K kappa < 1",
+    steps=("lower bound", "scale", "attained"),
+)
+def balanced_ridge_optimum(proof: Proof) -> None:
+    """Average the tangent inequality over classes, and bound tr(PZ) by the nuclear norm of Z."""
+    trace, total, nuclear = sp.symbols("T S nu", real=True)
+    # sum_k sum_{j != k} (z_jk - z_kk) in the trace T and the sum of all entries S of Z.
+    differences = (total - trace) - (K - 1) * trace
+    tr_PZ = trace - total / proof.term("centring", K)
+    proof.equal(differences / K, -tr_PZ, "the mean of the logit differences is -tr(PZ)")
+    slope = 1 / (sp.exp(a) + K - 1)
+    scale = proof.term("scale", sp.log(1 / kappa - K + 1))
+    proof.equal(slope.subs(a, scale), kappa, "at this scale the tangent's slope is kappa")
+    bound = symmetric_loss(a) + slope * ((K - 1) * a - nuclear) + kappa * nuclear
+    proof.equal(
+        bound.subs(a, scale),
+        symmetric_loss(scale) + kappa * (K - 1) * scale,
+        "with tr(PZ) <= |P|_op |Z|_* the bound no longer depends on Z",
+    )
+    Z = IJ(a, -a / K, K)
+    proof.equal(Z.trace, (K - 1) * a, "aP has K-1 singular values a: nuclear norm (K-1)a = tr(PZ)")
+    proof.equal((Z.a + Z.b) - Z.b, a, "and all its logit differences are -a: equality")
+    value = (symmetric_loss(scale) + kappa * (K - 1) * scale).subs(
+        kappa, sp.Symbol("c", positive=True) / K
+    )
+    proof.tie(
+        value,
+        [K, sp.Symbol("c", positive=True)],
+        _balanced_value,
+        points(3, 8, (2, 20), (0.01, 0.99)),
+        "GLOBAL_ETF.predict(...).value",
+    )
+
+
+def _balanced_value(K: int, c: float) -> float:
+    problem = Problem(K=K, d=K, n=(1,) * K, reg=ClassMeanDecay(lam_W=1.0, lam_H=(c / K) ** 2))
+    value = GLOBAL_ETF.predict(problem).value
+    assert value is not None
+    return value
+
+
+@evidence(
+    THRESHOLD,
+    EvidenceKind.SYMBOLIC,
+    domain="all K >= 2, all n, K kappa >= 1",
+    steps=("lower bound", "scale at threshold"),
+)
+def total_threshold(proof: Proof) -> None:
+    """The tangent at a = 0: F >= log K - tr(PZ)/K, and tr(PZ) <= |Z|_* <= K kappa |Z|_*."""
+    excess, nuclear = sp.symbols("epsilon nu", nonnegative=True)
+    strength = proof.term("strength", 1 / K, altered=sp.Rational(6, 7) / K) + excess
+    bound = symmetric_loss(sp.Integer(0)) - nuclear / K + strength * nuclear
+    proof.equal(symmetric_loss(sp.Integer(0)), sp.log(K), "value at zero")
+    proof.positive(
+        sp.expand(bound - sp.log(K)).subs(K, 2 + k2).simplify(),
+        "F + kappa |Z|_* >= log K for kappa = 1/K + epsilon",
+        strict=False,
+    )
+    proof.zero(sp.log(1 / kappa - K + 1).subs(kappa, 1 / K), "the ETF's scale reaches zero there")
+
+
+@evidence(
+    SPECTRAL,
+    EvidenceKind.SYMBOLIC,
+    domain="all K, d, D = diag(D_k) > 0",
+    steps=("critical balance", "critical inner product", "subgradient"),
+)
+def spectral_criterion(proof: Proof) -> None:
+    """A critical point's <G,Z> is -lam |ZD^(1/2)|_*, so G is minus a subgradient iff op <= lam."""
+    d = sp.Symbol("d", positive=True, integer=True)
+    W, H = sp.MatrixSymbol("W", K, d), sp.MatrixSymbol("H", d, K)
+    G, D = sp.MatrixSymbol("G", K, K), sp.MatrixSymbol("D", K, K)
+    in_W = G * H.T + proof.term("ridge on W", lam_W) * W
+    in_H = W.T * G + lam_H * H * D
+    proof.zero(
+        W.T * in_W - in_H * H.T - (lam_W * W.T * W - lam_H * H * D * H.T),
+        "where both gradients vanish, lam_W W'W = lam_H H D H'",
+    )
+    proof.zero(
+        W.T * in_W - W.T * G * H.T - lam_W * W.T * W,
+        "and tr(W'GH') = <G,Z> is -lam_W |W|^2, hence minus the mean of the two ridges",
+    )
+    lam, op, nuclear, inner = sp.symbols("lambda op nu_new inner", nonnegative=True)
+    slack = sp.Symbol("slack", nonnegative=True)
+    ours = sp.Symbol("nu", nonnegative=True)
+    inner = -lam * ours
+    change = -op * nuclear - inner + lam * nuclear - lam * ours
+    proof.positive(
+        change.subs(lam, op + slack),
+        "F(Z') - F(Z) >= <G, Z'-Z> >= -op |Z'|_* - <G,Z>, so the objective does not fall",
+        strict=False,
+    )
+
+
+@evidence(
+    STRICT_SADDLE,
+    EvidenceKind.SYMBOLIC,
+    domain="all K, all d >= K",
+    steps=("null direction", "two by two", "sign"),
+)
+def saddle_direction(proof: Proof) -> None:
+    """Move W by alpha u v' and H by beta v x' with v in the null space of W and H'."""
+    d = sp.Symbol("d", positive=True, integer=True)
+    W, H = sp.MatrixSymbol("W", K, d), sp.MatrixSymbol("H", d, K)
+    G, ones = sp.MatrixSymbol("G", K, K), sp.MatrixSymbol("one", K, 1)
+    in_W = G * H.T + lam_W * W
+    proof.zero(
+        ones.T * in_W - (ones.T * G) * H.T - lam_W * ones.T * W,
+        "1'G = 0, so 1'W = 0 at a critical point: rank W <= K-1 < d and such a v exists",
+    )
+    alpha, beta, g = sp.Symbol("alpha"), sp.Symbol("beta"), sp.Symbol("g", positive=True)
+    change = lam_W / 2 * alpha**2 + lam_H / 2 * beta**2 - proof.term("coupling", g) * alpha * beta
+    hessian = sp.hessian(change, (alpha, beta))
+    lowest = (lam_W + lam_H) / 2 - sp.sqrt(((lam_W - lam_H) / 2) ** 2 + g**2)
+    proof.zero(
+        hessian.charpoly().as_expr().subs(hessian.charpoly().gen, lowest),
+        "Z moves by alpha beta u x' alone; the lowest eigenvalue of the 2 x 2 Hessian",
+    )
+    proof.equal(hessian.det(), lam_W * lam_H - g**2, "negative iff g^2 > lam_W lam_H")
+    proof.positive(hessian.trace(), "the other eigenvalue is positive")
+
+
+@evidence(
+    GAP,
+    EvidenceKind.SYMBOLIC,
+    domain="all K >= 2, all class shares; sums over j as moments",
+    steps=("conjugate", "gap formula", "shrinking"),
+)
+def ridge_gap(proof: Proof) -> None:
+    """Fenchel's inequality per column with its exact defect, then the sum over columns."""
+    entropy, inner, lse, z_y = sp.symbols("E B L z_y", real=True)
+    mass = proof.term("mass", sp.Integer(1))
+    # E = sum q' log q', B = sum q' z, L = log sum e^z, and sum q' = 1.
+    loss, pairing, divergence = lse - z_y, inner - z_y, entropy - inner + mass * lse
+    proof.equal(
+        loss + entropy - pairing, divergence, "loss + conjugate - <q' - e_y, z> = KL(q'||q)"
+    )
+    risk, penalty, dual, YZ = sp.symbols("F penalty Ent YZ", real=True)
+    proof.equal(
+        (risk + penalty) - dual,
+        (risk - dual - YZ) + (YZ + penalty),
+        "the gap is the summed defect plus <Y,Z> + lam |ZD^(1/2)|_* >= 0",
+    )
+    theta, q, pi, e = sp.symbols("theta q pi e")
+    proof.equal(
+        ((1 - theta) * e + theta * q - e) * pi,
+        theta * (q - e) * pi,
+        "blending Q with the identity scales Y, so every Q can be made feasible",
+    )
+    u, z = sp.symbols("u1:3", positive=True), sp.symbols("z1:4", real=True)
+    probabilities = [x / (1 + sum(u)) for x in (*u, sp.Integer(1))]
+    log_sum = sp.log(sum(sp.exp(x) for x in z))
+    divergence = sum(p * (sp.log(p) - x + log_sum) for p, x in zip(probabilities, z, strict=True))
+    proof.tie(
+        divergence,
+        [*u, *z],
+        _fenchel_defect,
+        points(4, 8, (0.1, 4.0), (0.1, 4.0), (-2.0, 2.0), (-2.0, 2.0), (-2.0, 2.0)),
+        "CrossEntropy.fenchel_defect, K = 3",
+    )
+
+
+def _fenchel_defect(u1: float, u2: float, *z: float) -> torch.Tensor:
+    q = torch.tensor([[u1], [u2], [1.0]], dtype=torch.float64)
+    U = q / q.sum() - torch.tensor([[0.0], [1.0], [0.0]], dtype=torch.float64)
+    Z = torch.tensor(z, dtype=torch.float64).unsqueeze(-1)
+    return CrossEntropy().fenchel_defect(U, Z, torch.tensor([1]))[0]
+
+
+@evidence(LOW_DIMENSION, EvidenceKind.SYMBOLIC, domain="all K >= 2", steps=("rank",))
+def rank_of_the_frame(proof: Proof) -> None:
+    """The optimal logits aP have rank K-1, so factors with d = K-1 exist."""
+    P = IJ(sp.Integer(1), -1 / proof.term("size", K), K)
+    proof.zero(P @ P - P, "P is a projector")
+    proof.equal(P.trace, K - 1, "of rank K - 1")
