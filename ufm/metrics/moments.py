@@ -95,7 +95,9 @@ class Moments:
         check_counts(columns)
         H = H.to(torch.float64)
         share, within_share = weighting.shares(columns if count is None else count)
-        average = torch.nn.functional.one_hot(y.long(), K).to(H) / columns
+        # A matrix product, not index_add: on CUDA that would sum in another order every time.
+        average = H.new_zeros(len(y), K)
+        average[torch.arange(len(y), device=y.device), y.long()] = (1 / columns.to(H))[y]
         mean = (H @ average).mT
         deviation = H - mean.mT[..., y]
         spread = deviation.square().sum(-2) @ average

@@ -126,19 +126,21 @@ class FeatureStats:
             raise ValueError("X must be finite, got NaN or infinity")
         count = class_counts(y, len(self.count))
         present = count.nonzero().flatten()
-        order = y.long().argsort(stable=True)
-        groups = X[order].split(count[present].tolist())
-        mean = torch.stack([group.mean(0) for group in groups]) if groups else X[:0]
-        deviations = [group - centre for group, centre in zip(groups, mean, strict=True)]
-        spread = [deviation.square().sum() for deviation in deviations]
+        if not len(present):
+            return
+        groups = X[y.long().argsort(stable=True)].split(count[present].tolist())
+        mean = torch.stack([group.mean(0) for group in groups])
+        shifts = self._move_means(present, count[present], mean)
+        # The shift of a class mean scatters like one more sample.
+        rows = [
+            torch.cat([group - centre, shift.unsqueeze(0)])
+            for group, centre, shift in zip(groups, mean, shifts, strict=True)
+        ]
+        self.spread[present] += torch.stack([row.square().sum() for row in rows])
         if self.is_pooled:
-            joined = torch.cat(deviations) if deviations else X[:0]
-            scatter = (joined.mT @ joined).unsqueeze(0)
-        else:
-            scatter = [deviation.mT @ deviation for deviation in deviations]
-            scatter = torch.stack(scatter) if scatter else self.scatter[:0]
-        spread = torch.stack(spread) if spread else self.spread[:0]
-        self._absorb(present, FeatureStats(count[present], mean, scatter, spread))
+            rows = [torch.cat(rows)]
+        for k, row in zip([0] if self.is_pooled else present.tolist(), rows, strict=True):
+            self.scatter[k].addmm_(row.mT, row)
 
     def __add__(self, other: FeatureStats) -> FeatureStats:
         if self.mean.shape != other.mean.shape or self.scatter.shape != other.scatter.shape:
@@ -147,24 +149,26 @@ class FeatureStats:
                 f"got {tuple(self.scatter.shape)} and {tuple(other.scatter.shape)}"
             )
         total = FeatureStats(*(t.clone() for t in vars(self).values()))
-        moved = FeatureStats(*(t.to(self.mean.device) for t in vars(other).values()))
-        total._absorb(torch.arange(len(self.count), device=self.mean.device), moved)
+        other = other.to(self.mean.device)
+        classes = torch.arange(len(self.count), device=self.mean.device)
+        shifts = total._move_means(classes, other.count, other.mean)
+        total.spread.add_(other.spread + shifts.square().sum(-1))
+        total.scatter.add_(other.scatter)
+        for k in range(len(total.scatter)):
+            row = shifts if self.is_pooled else shifts[k : k + 1]
+            total.scatter[k].addmm_(row.mT, row)
         return total
 
-    def _absorb(self, classes: Int[Tensor, "P"], new: FeatureStats) -> None:
-        """Add ``new``, whose rows are the given classes (scatter pooled iff ours is)."""
+    def _move_means(
+        self, classes: Int[Tensor, "P"], count: Int[Tensor, "P"], mean: Float[Tensor, "P d"]
+    ) -> Float[Tensor, "P d"]:
+        # Adds samples to counts and means; returns the rows r whose r' r the merged scatter gains.
         old = self.count[classes]
-        total = (old + new.count).clamp(min=1).to(torch.float64)
-        delta = new.mean - self.mean[classes]
-        weight = old * (new.count / total)
-        self.mean[classes] += delta * (new.count / total).unsqueeze(-1)
-        self.spread[classes] += new.spread + weight * delta.square().sum(-1)
-        self.count[classes] += new.count
-        if self.is_pooled:
-            self.scatter.add_(new.scatter + (delta * weight.unsqueeze(-1)).mT @ delta)
-        else:
-            outer = weight[:, None, None] * delta.unsqueeze(-1) * delta.unsqueeze(-2)
-            self.scatter[classes] += new.scatter + outer
+        share = count / (old + count).clamp(min=1).to(torch.float64)
+        delta = mean - self.mean[classes]
+        self.mean[classes] += delta * share.unsqueeze(-1)
+        self.count[classes] += count
+        return delta * (old * share).sqrt().unsqueeze(-1)
 
     def select(self, classes: Int[Tensor, "P"]) -> FeatureStats:
         """Statistics of some classes only, relabelled 0..P-1 in the given order.
