@@ -2,7 +2,7 @@
 
 A chart's coordinates are ``x = (rows of W~ and V~, slack, b)`` in one vector per instance. Budgets
 are spheres; where the optimum may lie inside a ball, a hidden slack coordinate (one a ball) turns
-the ball into a sphere: ``|w|^2 + sigma^2 = E``.
+the ball into a sphere, ``|w|^2 + sigma^2 = E``.
 """
 
 from __future__ import annotations
@@ -18,10 +18,6 @@ from ufm.objective import Point
 from ufm.solvers._factors import Factors, Parts
 
 
-# Where no multiplier sets a curvature scale (a budget that is not used up), this share of a class.
-FLAT = 1e-3
-
-
 @dataclass(frozen=True, eq=False)
 class Chart(abc.ABC):
     """A batch of feasible sets with the objective on them.
@@ -32,7 +28,8 @@ class Chart(abc.ABC):
         d: Feature dimension.
         width: Coordinates a row: d, and one more if each row has its own slack.
         extra: Further slack coordinates, 0 or 1.
-        radius2: Squared radius of each sphere ``(B,)``.
+        radius2: Squared radius of each sphere ``(B,)``; infinite where there is none.
+        floor: Smallest curvature scale to divide by.
     """
 
     factors: Factors
@@ -41,6 +38,7 @@ class Chart(abc.ABC):
     width: int
     extra: int
     radius2: Float[Tensor, "B"]
+    floor: float
 
     @abc.abstractmethod
     def shares(self, x: Float[Tensor, "B P"], v: Float[Tensor, "B P"]) -> Float[Tensor, "B _"]:
@@ -67,7 +65,7 @@ class Chart(abc.ABC):
 
     @abc.abstractmethod
     def stiffness(self, multiplier: Float[Tensor, "B _"]) -> Float[Tensor, "B"]:
-        r"""Curvature scale :math:`\mu`: the test is on :math:`|g|/\sqrt{\mu}`.
+        r"""Curvature scale :math:`\mu`: the stopping test is on :math:`|g|/\sqrt{\mu}`.
 
         A gradient of that size leaves an excess of about :math:`|g|^2/2\mu` in the objective.
 
@@ -75,12 +73,12 @@ class Chart(abc.ABC):
             multiplier: Multiplier of each coordinate's sphere.
 
         Returns:
-            Mean multiplier of the spheres, or the ridge.
+            Mean multiplier of the spheres, or the ridge; at least ``floor``.
         """
 
     @abc.abstractmethod
     def unit(self, A: Float[Tensor, "B R d"]) -> Float[Tensor, "B R d"]:
-        """Factor rows scaled to use up the radius (or to a typical norm of 1 where there is none).
+        """Factor rows scaled to use up the radius, or to a typical norm of 1 where there is none.
 
         Args:
             A: Rows of the factors, of any scale.
@@ -102,14 +100,9 @@ class Chart(abc.ABC):
         """
 
     @property
-    def sized(self) -> bool:
-        """Whether the scale of the factors is free: there is slack, or no budget at all."""
-        return self.extra > 0 or self.width > self.d or not self.bounded
-
-    @property
-    def bounded(self) -> bool:
-        """Whether the factors lie on spheres."""
-        return not bool(self.radius2.isnan().any())
+    def has_slack(self) -> bool:
+        """Whether budgets are balls, not spheres."""
+        return self.extra > 0 or self.width > self.d
 
     @property
     def on_spheres(self) -> int:
@@ -153,7 +146,7 @@ class Chart(abc.ABC):
         Returns:
             ``v`` less its normal part.
         """
-        return v - self.shares(x, v) * x
+        return torch.addcmul(v, self.shares(x, v), x, value=-1)
 
     def hessian(
         self, x: Float[Tensor, "B P"]
@@ -173,10 +166,10 @@ class Chart(abc.ABC):
         euclidean = self.factors.hessian(parts)
 
         def product(v: Float[Tensor, "B P"]) -> Float[Tensor, "B P"]:
-            fixed = self.factors.fixed_W is not None
-            dv = self.split(v)
-            dv = dv._replace(W=torch.zeros_like(dv.W)) if fixed else dv
-            return self.project(x, self.join(euclidean(dv)) + multiplier * v)
+            direction = self.split(v)
+            if self.factors.fixed_W is not None:
+                direction = direction._replace(W=torch.zeros_like(direction.V))
+            return self.project(x, torch.addcmul(self.join(euclidean(direction)), multiplier, v))
 
         return product
 
@@ -189,15 +182,15 @@ class Chart(abc.ABC):
         Returns:
             W, V, b; W is the fixed classifier where it is fixed.
         """
-        K = self.factors.c.shape[-1]
-        block = x[:, : self.rows * self.width].unflatten(-1, (self.rows, self.width))[..., : self.d]
+        B, K = self.factors.c.shape
+        block = x[:, : self.rows * self.width].view(B, self.rows, self.width)[..., : self.d]
         fixed = self.factors.fixed_W
-        W = block[:, :K] if fixed is None else fixed.expand(x.shape[0], -1, -1)
-        b = x[:, self.on_spheres :] if self.factors.has_bias else torch.zeros_like(self.factors.c)
+        W = block[:, :K] if fixed is None else fixed.expand(B, -1, -1)
+        b = x[:, self.on_spheres :] if self.factors.has_bias else None
         return Parts(W, block[:, -K:], b)
 
     def join(self, parts: Parts) -> Float[Tensor, "B P"]:
-        """A gradient as a flat vector; zero in the slack.
+        """A gradient as a flat vector; zero in the slack, without the part in a fixed W.
 
         Args:
             parts: Gradient in W, V, b.
@@ -205,25 +198,13 @@ class Chart(abc.ABC):
         Returns:
             Coordinates.
         """
-        block = parts.V if self.factors.fixed_W is not None else torch.cat([parts.W, parts.V], 1)
-        block = torch.nn.functional.pad(block, (0, self.width - self.d)).flatten(1)
-        pieces = [block, block.new_zeros(block.shape[0], self.extra)]
-        if self.factors.has_bias:
-            pieces.append(parts.b)
-        return torch.cat(pieces, -1) if self.extra or self.factors.has_bias else block
-
-    def flat_zeros(self, v: Float[Tensor, "B S"]) -> Float[Tensor, "B P"]:
-        """Extend a vector on the spheres by zeros on the bias.
-
-        Args:
-            v: One number per coordinate before the bias.
-
-        Returns:
-            One number per coordinate.
-        """
-        if not self.factors.has_bias:
-            return v
-        return torch.nn.functional.pad(v, (0, self.factors.c.shape[-1]))
+        block = self._block(parts)
+        if self.width > self.d:
+            block = torch.nn.functional.pad(block, (0, 1))
+        flat = block.flatten(1)
+        if self.extra:
+            flat = torch.nn.functional.pad(flat, (0, 1))
+        return flat if parts.b is None else torch.cat([flat, parts.b], -1)
 
     def point(self, x: Float[Tensor, "B P"]) -> Point:
         """The caller's W, H, b.
@@ -232,12 +213,9 @@ class Chart(abc.ABC):
             x: Coordinates.
 
         Returns:
-            A point within the budgets, up to rounding.
+            A point within the budgets up to rounding.
         """
-        parts = self.split(x)
-        if self.factors.fixed_W is None and self.extra == 0 and self.width == self.d:
-            pass
-        return self.factors.point(parts)
+        return self.factors.point(self.split(x))
 
     def coordinates(self, point: Point, least: float = 0.0) -> Float[Tensor, "B P"]:
         """Coordinates of a point, moved into the budgets if it is outside.
@@ -251,7 +229,21 @@ class Chart(abc.ABC):
             Coordinates.
         """
         parts = self.factors.parts(point)
-        block = parts.V if self.factors.fixed_W is not None else torch.cat([parts.W, parts.V], 1)
-        x = self.fill(block, least)
-        x[:, self.on_spheres :] = parts.b if self.factors.has_bias else x[:, self.on_spheres :]
-        return x
+        x = self.fill(self._block(parts), least)
+        return x if parts.b is None else torch.cat([x[:, : self.on_spheres], parts.b], -1)
+
+    def with_flat_zeros(self, v: Float[Tensor, "B S"]) -> Float[Tensor, "B P"]:
+        """Extend a vector on the spheres by zeros on the bias.
+
+        Args:
+            v: One number per coordinate before the bias.
+
+        Returns:
+            One number per coordinate.
+        """
+        if not self.factors.has_bias:
+            return v
+        return torch.nn.functional.pad(v, (0, self.factors.c.shape[-1]))
+
+    def _block(self, parts: Parts) -> Float[Tensor, "B R d"]:
+        return parts.V if self.factors.fixed_W is not None else torch.cat([parts.W, parts.V], 1)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import final
 
 import torch
 
 from ufm._typing import Float, Tensor
 from ufm.objective import Objective
 from ufm.problem import AverageBudget, Sphere, VectorBudget
-from ufm.solvers._charts import FLAT, Chart
+from ufm.solvers._charts import Chart
 from ufm.solvers._factors import Factors
 
 
-@dataclass(frozen=True, eq=False)
+# Curvature scale, in units of a class's share 1/K, where no multiplier or ridge sets one: a loss
+# with a minimum has this much curvature of its own.
+FLOOR = 1e-3
+
+
+@final
 class FlatChart(Chart):
     """Ridges and no regulariser: all coordinates are free."""
 
@@ -24,27 +29,30 @@ class FlatChart(Chart):
         return x
 
     def stiffness(self, multiplier: Float[Tensor, "B _"]) -> Float[Tensor, "B"]:
-        return self.factors.s.clamp(min=FLAT / self.factors.c.shape[-1])
+        if self.factors.s is None:
+            return torch.full_like(self.radius2, self.floor)
+        return self.factors.s
 
     def unit(self, A: Float[Tensor, "B R d"]) -> Float[Tensor, "B R d"]:
         return A / A.square().sum(-1).mean(-1).sqrt()[:, None, None]
 
     def fill(self, block: Float[Tensor, "B R d"], least: float = 0.0) -> Float[Tensor, "B P"]:
-        return self.flat_zeros(block.flatten(1))
+        return self.with_flat_zeros(block.flatten(1))
 
 
-@dataclass(frozen=True, eq=False)
+@final
 class SphereChart(Chart):
     r"""Average budgets: one sphere :math:`\|\tilde W\|^2 + \|\tilde V\|^2 = 2\tau`.
 
     By the inequality of arithmetic and geometric means this has the same optimum as the two
-    balls, and at the optimum both factors have half of the square.
+    balls: :math:`\|\tilde W\|\|\tilde V\| \le \tau`, and rescaling the factors against each other
+    puts both into their budgets without changing the logits.
     """
 
     def shares(self, x: Float[Tensor, "B P"], v: Float[Tensor, "B P"]) -> Float[Tensor, "B _"]:
         S = self.on_spheres
         share = (x[:, :S] * v[:, :S]).sum(-1, keepdim=True) / self.radius2.unsqueeze(-1)
-        return self.flat_zeros(share.expand(-1, S)) if self.factors.has_bias else share
+        return self.with_flat_zeros(share.expand(-1, S)) if self.factors.has_bias else share
 
     def retract(self, x: Float[Tensor, "B P"]) -> Float[Tensor, "B P"]:
         S = self.on_spheres
@@ -52,29 +60,27 @@ class SphereChart(Chart):
         return torch.cat([x[:, :S] * scale, x[:, S:]], -1) if self.factors.has_bias else x * scale
 
     def stiffness(self, multiplier: Float[Tensor, "B _"]) -> Float[Tensor, "B"]:
-        least = FLAT / self.factors.c.shape[-1] if self.extra else 0.0
-        return multiplier[:, 0].clamp(min=least)
+        return multiplier[:, 0].clamp(min=self.floor)
 
     def unit(self, A: Float[Tensor, "B R d"]) -> Float[Tensor, "B R d"]:
         return A * (self.radius2 / A.square().sum((-2, -1))).sqrt()[:, None, None]
 
     def fill(self, block: Float[Tensor, "B R d"], least: float = 0.0) -> Float[Tensor, "B P"]:
-        left = self.radius2 - block.square().sum((-2, -1))
-        slack = left.clamp(min=0).maximum(least**2 * self.radius2).sqrt().unsqueeze(-1)
-        x = torch.cat([block.flatten(1), slack], -1) if self.extra else block.flatten(1)
-        return self.retract(self.flat_zeros(x))
+        x = block.flatten(1)
+        if self.extra:
+            left = self.radius2 - x.square().sum(-1)
+            slack = left.clamp(min=0).maximum(least**2 * self.radius2).sqrt()
+            x = torch.cat([x, slack.unsqueeze(-1)], -1)
+        return self.retract(self.with_flat_zeros(x))
 
 
-@dataclass(frozen=True, eq=False)
+@final
 class RowsChart(Chart):
     """Per-vector budgets and spheres: one sphere a row, all of one radius."""
 
-    def _rows(self, x: Float[Tensor, "B P"]) -> Float[Tensor, "B R w"]:
-        return x[:, : self.on_spheres].unflatten(-1, (self.rows, self.width))
-
     def shares(self, x: Float[Tensor, "B P"], v: Float[Tensor, "B P"]) -> Float[Tensor, "B _"]:
         share = (self._rows(x) * self._rows(v)).sum(-1, keepdim=True) / self.radius2[:, None, None]
-        return self.flat_zeros(share.expand(-1, -1, self.width).flatten(1))
+        return self.with_flat_zeros(share.expand(-1, -1, self.width).flatten(1))
 
     def retract(self, x: Float[Tensor, "B P"]) -> Float[Tensor, "B P"]:
         rows = self._rows(x)
@@ -82,8 +88,8 @@ class RowsChart(Chart):
         return torch.cat([(rows * scale).flatten(1), x[:, self.on_spheres :]], -1)
 
     def stiffness(self, multiplier: Float[Tensor, "B _"]) -> Float[Tensor, "B"]:
-        least = FLAT / self.factors.c.shape[-1] if self.width > self.d else 0.0
-        return multiplier[:, : self.on_spheres].mean(-1).clamp(min=least)
+        # On spheres, unlike balls, a multiplier may have either sign.
+        return multiplier[:, : self.on_spheres].abs().mean(-1).clamp(min=self.floor)
 
     def unit(self, A: Float[Tensor, "B R d"]) -> Float[Tensor, "B R d"]:
         return A * (self.radius2[:, None, None] / A.square().sum(-1, keepdim=True)).sqrt()
@@ -94,7 +100,10 @@ class RowsChart(Chart):
             left = radius2 - block.square().sum(-1, keepdim=True)
             slack = left.clamp(min=0).maximum(least**2 * radius2).sqrt()
             block = torch.cat([block, slack], -1)
-        return self.retract(self.flat_zeros(block.flatten(1)))
+        return self.retract(self.with_flat_zeros(block.flatten(1)))
+
+    def _rows(self, x: Float[Tensor, "B P"]) -> Float[Tensor, "B R _"]:
+        return x[:, : self.on_spheres].view(-1, self.rows, self.width)
 
 
 def chart_of(objective: Objective) -> Chart:
@@ -109,17 +118,22 @@ def chart_of(objective: Objective) -> Chart:
     Returns:
         Their chart.
     """
-    factors, problem = Factors.of(objective), objective.template
+    problem = objective.template
     K, d, learnable = problem.K, problem.d, problem.is_learnable
     both = (objective.E_W * objective.E_H).sqrt()
-    rows = 2 * K if learnable else K
+    kind, width, extra = FlatChart, d, 0
+    radius2 = torch.full_like(both, float("inf"))
+    inside = problem.loss.attains_minimum or not learnable
     match problem.reg:
         case AverageBudget():
+            kind, extra = SphereChart, int(inside)
             radius2 = 2 * K * both if learnable else K * objective.E_H
-            inside = problem.loss.attains_minimum or not learnable
-            return SphereChart(factors, rows, d, d, int(inside), radius2)
         case VectorBudget() | Sphere() as reg:
-            width = d + 1 if isinstance(reg, VectorBudget) else d
-            return RowsChart(factors, rows, d, width, 0, both if learnable else objective.E_H)
+            kind, width = RowsChart, d + 1 if isinstance(reg, VectorBudget) else d
+            radius2 = both if learnable else objective.E_H
         case _:
-            return FlatChart(factors, rows, d, d, 0, torch.full_like(both, float("nan")))
+            inside = True
+    return kind(
+        factors=Factors.of(objective), rows=2 * K if learnable else K, d=d, width=width,
+        extra=extra, radius2=radius2, floor=FLOOR / K if inside else 0.0,
+    )  # fmt: skip

@@ -9,11 +9,11 @@ import torch
 
 from ufm._typing import Tensor
 from ufm.counts import check_count
-from ufm.methods import LBFGS, GradientFlow, Method
+from ufm.methods import LBFGS, GradientDescent, GradientFlow, Method
 from ufm.objective import Objective, Point
 from ufm.problem import Problem
 from ufm.solution import Solution, SolveError, checked_point
-from ufm.solvers import flow, lbfgs
+from ufm.solvers import descent, flow, lbfgs
 from ufm.solvers._result import Result
 from ufm.status import STATUSES, Status
 
@@ -99,12 +99,17 @@ def _dispatch(
             objective = _on_features(problems, device, class_means=method.class_means)
             x = _checked_start(start, problems, device, M=objective.M)
             return objective, flow.run(objective, method, start=x, seeds=seeds, callback=callback)
+        case GradientDescent():
+            objective = _on_features(problems, device, class_means=method.class_means)
+            x = _checked_start(start, problems, device, M=objective.M)
+            run = descent.run
+            return objective, run(objective, method, start=x, seeds=seeds, callback=callback)
         case _:
             raise ValueError(f"method must be a known method, got {method!r}")
 
 
 def _on_class_means(problems: tuple[Problem, ...], device: torch.device) -> Objective:
-    for problem in set(problems):
+    for problem in {id(problem): problem for problem in problems}.values():
         if not problem.has_minimiser:
             raise ValueError(
                 "problem must have a minimiser (its infimum is not attained without a penalty "

@@ -9,12 +9,15 @@ import torch
 from ufm._typing import Float, Tensor
 from ufm.geometry.frames import helmert
 from ufm.objective import Objective
+from ufm.problem import FreeBias, Sphere
 from ufm.solvers._charts import Chart
 
 
 # Relative sizes tried where the scale of the factors is free; the best one starts the run.
 INSIDE = (0.05, 0.15, 0.3, 0.5, 0.7, 0.85, 0.95)
 FREE = tuple(10 ** (k / 6) for k in range(-6, 7))
+# A symmetric frame may be a saddle on spheres, where nothing is convex: leave it by this much.
+NOISE = 1e-2
 
 
 def start(
@@ -22,14 +25,10 @@ def start(
 ) -> Float[Tensor, "B P"]:
     """Starting coordinates of each instance.
 
-    The frame has full rank K - 1 (K for a loss that sees the mean logit): a rank-deficient start
-    would stay on its face of the problem. Below that dimension there is no such frame, and the
-    start is random. With a fixed classifier the features start along its rows.
-
     Args:
         chart: Manifold.
         objective: The problems.
-        kind: Frame or random.
+        kind: Frame or random. Where there is no frame of full rank the start is random.
         seeds: One seed an instance; the numbers are drawn on the CPU, per instance.
 
     Returns:
@@ -37,42 +36,46 @@ def start(
     """
     rows = _frame_rows(objective) if kind == "frame" else None
     if rows is None:
-        rows = _gaussian_rows(chart, seeds)
-    unit = chart.unit(rows.to(objective.c))
-    if not chart.sized:
+        rows = _gaussian_rows(chart, seeds).to(objective.c)
+    elif isinstance(objective.template.reg, Sphere):
+        size = rows.square().mean((-2, -1), keepdim=True).sqrt()
+        rows = rows + NOISE * size * _gaussian_rows(chart, seeds).to(objective.c)
+    unit = chart.unit(rows)
+    unbounded = not bool(chart.radius2.isfinite().all())
+    if not (unbounded or chart.has_slack):
         return chart.fill(unit)
-    candidates = [chart.fill(size * unit) for size in (INSIDE if chart.bounded else FREE)]
+    candidates = torch.stack([chart.fill(size * unit) for size in (FREE if unbounded else INSIDE)])
     values = torch.stack([chart.value_and_grad(x)[0] for x in candidates])
-    best = torch.nan_to_num(values, nan=float("inf")).argmin(0)
-    return torch.stack(candidates)[best, torch.arange(len(seeds), device=best.device)]
+    best = values.nan_to_num(nan=float("inf")).argmin(0)
+    return candidates[best, torch.arange(len(seeds), device=best.device)]
 
 
 def _gaussian_rows(chart: Chart, seeds: tuple[int, ...]) -> Float[Tensor, "B R d"]:
-    draw = {
-        seed: torch.randn(
-            chart.rows, chart.d, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
-        )
+    shape = (chart.rows, chart.d)
+    draws = {
+        seed: torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
         for seed in set(seeds)
     }
-    return torch.stack([draw[seed] for seed in seeds])
+    return torch.stack([draws[seed] for seed in seeds])
 
 
 def _frame_rows(objective: Objective) -> Float[Tensor, "B R d"] | None:
+    # A start of lower rank than the optimum stays on its face, so the frame has rank K, or K - 1
+    # where the mean logit does not matter. A fixed classifier's own rows start its features.
     problem = objective.template
-    K, d = problem.K, problem.d
+    K, d, B = problem.K, problem.d, len(objective.problems)
     fixed = objective.fixed_W()
     if fixed is not None:
         norm = fixed.norm(dim=-1, keepdim=True)
-        first = torch.zeros_like(fixed)
-        first[:, 0] = 1.0
-        return torch.where(norm > 0, fixed / norm, first).expand(len(objective.problems), -1, -1)
-    sees_mean = not (objective.loss.shift_invariant or problem.has_bias)
-    rank = K if sees_mean else K - 1
-    if d < rank:
+        first = torch.eye(1, d).to(fixed).expand(K, -1)
+        return torch.where(norm > 0, fixed / norm.clamp(min=1e-300), first).expand(B, -1, -1)
+    ignores_mean = objective.loss.shift_invariant or isinstance(problem.bias, FreeBias)
+    centred = objective.loss.shift_invariant or d == K - 1
+    if d < K - 1 or (centred and not ignores_mean):
         return None
-    frame = torch.eye(K, dtype=torch.float64) if sees_mean else helmert(K)
-    frame = torch.nn.functional.pad(frame, (0, d - rank)).to(objective.c)
+    frame = helmert(K) if centred else torch.eye(K, dtype=torch.float64)
+    frame = torch.nn.functional.pad(frame, (0, d - frame.shape[-1])).to(objective.c)
     rows = frame * (K * objective.c).unsqueeze(-1) ** 0.25
-    if not sees_mean:
+    if centred:
         rows = rows - rows.mean(-2, keepdim=True)
     return torch.cat([rows, rows], 1)

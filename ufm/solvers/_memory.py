@@ -1,0 +1,137 @@
+"""Limited-memory BFGS directions of a batch, from inner products alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from ufm._typing import Bool, Float, Int, Tensor
+
+
+# A pair (s, y) is used if <s, y> exceeds this times <y, y>.
+CURVATURE = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    r"""The last m pairs (s, y) in a ring that all instances share.
+
+    In the compact form of Byrd, Nocedal and Schnabel (1994) [byrd1994]_ the inverse Hessian is
+
+    .. math:: \gamma I + [S\ \gamma Y] \begin{bmatrix} R^{-\top}(D + \gamma Y^\top Y)R^{-1}
+        & -R^{-\top} \\ -R^{-1} & 0 \end{bmatrix} [S\ \gamma Y]^\top
+
+    with :math:`R` the upper triangle of :math:`S^\top Y` in order of age and ``D`` its diagonal.
+    Dropping the oldest pair drops a row and column of :math:`R^{-1}`, and a new one appends a
+    column, so :math:`R^{-1}` is kept, in ring order. The pairs are read twice a step instead of
+    4m times. An unusable pair has a zero row and column in :math:`R^{-1}`.
+
+    Attributes:
+        pairs: s in the first m rows and y in the last m, ``(B, 2m, P)``; updated in place.
+        R_inverse: ``(B, m, m)``.
+        D: ``<s_i, y_i>`` ``(B, m)``.
+        YY: ``<y_i, y_j>`` ``(B, m, m)``.
+        gamma: Scale of the initial inverse Hessian ``(B,)``.
+    """
+
+    pairs: Float[Tensor, "B twom P"]
+    R_inverse: Float[Tensor, "B m m"]
+    D: Float[Tensor, "B m"]
+    YY: Float[Tensor, "B m m"]
+    gamma: Float[Tensor, "B"]
+
+    @classmethod
+    def empty(cls, x: Float[Tensor, "B P"], m: int) -> Memory:
+        """No pairs yet.
+
+        Args:
+            x: Coordinates, for shape, type and device.
+            m: Number of pairs to keep.
+
+        Returns:
+            The memory.
+        """
+        (B, P), new = x.shape, x.new_zeros
+        return cls(new(B, 2 * m, P), new(B, m, m), new(B, m), new(B, m, m), new(B) + 1)
+
+    def select(self, index: Int[Tensor, "S"]) -> Memory:
+        """The sub-batch at ``index``.
+
+        Args:
+            index: Positions in the batch.
+
+        Returns:
+            A smaller memory.
+        """
+        return Memory(
+            self.pairs[index], self.R_inverse[index], self.D[index], self.YY[index],
+            self.gamma[index],
+        )  # fmt: skip
+
+    def forget(self, where: Bool[Tensor, "B"]) -> Memory:
+        """Drop all pairs of some instances.
+
+        Args:
+            where: Which.
+
+        Returns:
+            The memory.
+        """
+        return replace(self, R_inverse=self.R_inverse.masked_fill(where[:, None, None], 0.0))
+
+    def update(
+        self,
+        step: Float[Tensor, "B P"],
+        change: Float[Tensor, "B P"],
+        grad: Float[Tensor, "B P"],
+        *,
+        slot: int,
+        usable: Bool[Tensor, "B"],
+    ) -> tuple[Memory, Float[Tensor, "B P"]]:
+        """Replace the oldest pair, and give the next direction.
+
+        Args:
+            step: s.
+            change: Change y of the gradient along it.
+            grad: Gradient after it.
+            slot: Place in the ring, step number modulo m.
+            usable: Whether to use the pair, beside the curvature condition.
+
+        Returns:
+            The memory, and minus its inverse Hessian times the gradient.
+        """
+        pairs, m = self.pairs, self.D.shape[-1]
+        pairs[:, slot], pairs[:, m + slot] = step, change
+        with_change, with_grad = (torch.stack([change, grad], 1) @ pairs.mT).unbind(1)
+        memory = self._append(with_change, slot=slot, usable=usable)
+        return memory, memory._direction(with_grad, grad)
+
+    def _append(
+        self, products: Float[Tensor, "B twom"], *, slot: int, usable: Bool[Tensor, "B"]
+    ) -> Memory:
+        with_S, with_Y = products.tensor_split(2, -1)
+        sy, yy = with_S[:, slot], with_Y[:, slot]
+        good = usable & (sy > CURVATURE * yy)
+        rho = torch.where(good, 1 / sy, 0.0)
+        R_inverse = self.R_inverse.clone()
+        R_inverse[:, slot, :] = 0.0
+        R_inverse[:, :, slot] = 0.0
+        column = -rho.unsqueeze(-1) * (R_inverse @ with_S.unsqueeze(-1)).squeeze(-1)
+        column[:, slot] = rho
+        R_inverse[:, :, slot] = column
+        self.YY[:, slot, :] = with_Y
+        self.YY[:, :, slot] = with_Y
+        self.D[:, slot] = sy
+        return replace(self, R_inverse=R_inverse, gamma=torch.where(good, sy / yy, self.gamma))
+
+    def _direction(
+        self, products: Float[Tensor, "B twom"], grad: Float[Tensor, "B P"]
+    ) -> Float[Tensor, "B P"]:
+        with_S, with_Y = products.tensor_split(2, -1)
+        gamma = self.gamma.unsqueeze(-1)
+        alpha = (self.R_inverse @ with_S.unsqueeze(-1)).squeeze(-1)
+        curved = (self.YY @ alpha.unsqueeze(-1)).squeeze(-1) - with_Y
+        weight = torch.addcmul(self.D * alpha, gamma, curved).unsqueeze(-2) @ self.R_inverse
+        mix = torch.cat([-weight, (gamma * alpha).unsqueeze(-2)], -1)
+        return torch.baddbmm((-gamma * grad).unsqueeze(-2), mix, self.pairs).squeeze(-2)
