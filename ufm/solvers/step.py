@@ -152,9 +152,15 @@ def step_optimum(K_A: Numbers, K_B: Numbers, *, R: Numbers, tau: Numbers) -> Ste
     check_counts(K_A, K_B, least_B=1)
     check_range("R", R, (1e-300, 1e300))
     check_range("tau", tau, TAU_RANGE)
-    K_A, K_B, R, tau = np.broadcast_arrays(
-        *(np.asarray(v, dtype=np.float64) for v in (K_A, K_B, R, tau))
-    )
+    arrays = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64) for v in (K_A, K_B, R, tau)))
+    fields = _fields(*(array.reshape(-1) for array in arrays))
+    shape = arrays[0].shape
+    return StepOptimum(**{name: value.reshape(shape) for name, value in fields.items()})
+
+
+def _fields(
+    K_A: np.ndarray, K_B: np.ndarray, R: np.ndarray, tau: np.ndarray
+) -> dict[str, np.ndarray]:
     swapped = R < 1
     major, minor = np.where(swapped, K_B, K_A), np.where(swapped, K_A, K_B)
     phase, a, c, d, e, mu = elementwise(_solve, major, minor, np.abs(np.log(R)), tau)
@@ -163,9 +169,8 @@ def step_optimum(K_A: Numbers, K_B: Numbers, *, R: Numbers, tau: Numbers) -> Ste
     a, e = np.where(swapped, e, a), np.where(swapped, a, e)
     c, d = np.where(swapped, d, c), np.where(swapped, c, d)
     mu = mu / (np.where(swapped, 1 / R, R) * major + minor)
-    return _described(
-        K_A, K_B, R, tau, np.array(PHASES)[phase.astype(int)], Blocks(np.log(R), a, c, d, e, mu)
-    )
+    names = np.array(PHASES)[phase.astype(np.int64)]
+    return _described(K_A, K_B, R, tau, names, Blocks(np.log(R), a, c, d, e, mu))
 
 
 def _solve(
@@ -226,7 +231,7 @@ def _vanished(
 
 def _described(
     K_A: np.ndarray, K_B: np.ndarray, R: np.ndarray, tau: np.ndarray, phase: np.ndarray, z: Blocks
-) -> StepOptimum:
+) -> dict[str, np.ndarray]:
     # Everything that follows from the blocks; knows neither curve nor phase.
     K = K_A + K_B
     # The singular direction that tells the groups apart, (K_B 1, -K_A 1), and its value.
@@ -248,7 +253,7 @@ def _described(
         shown = (square > 0) & (size > 1)
         cosine = np.where(shown, product / np.where(shown, square, 1.0), np.nan)
         fields[f"cos_{name[0].upper()}_{name[2]}"] = cosine
-    return StepOptimum(**{name: np.asarray(value) for name, value in fields.items()})
+    return fields
 
 
 def _value_and_gap(
