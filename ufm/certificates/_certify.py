@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from ufm._linalg import centre_columns
@@ -14,9 +16,11 @@ from ufm.certificates.average import average_bounds
 from ufm.certificates.dot import dot_bounds
 from ufm.certificates.fixed import fixed_bounds
 from ufm.certificates.ridge import ridge_bounds
+from ufm.certificates.rigorous import bracket
 from ufm.certificates.unregularised import infimum_bounds
 from ufm.certificates.vector import vector_bounds
 from ufm.losses import DotRegression
+from ufm.objective import Point
 from ufm.problem import (
     AverageBudget,
     ClassMeanDecay,
@@ -42,7 +46,11 @@ def certify(sol: Solution, *, rigorous: bool = False) -> Certificate:
             ``rigorous``).
 
     Returns:
-        A certificate of the batch shape of ``sol``.
+        A certificate of the batch shape of ``sol``. `passed` is the gate; ``bound`` says how good a
+        bound there was: ``raw`` and ``infimum`` are first order, the others second.
+
+    References:
+        Weak duality of the layer-peeled model: [fang2021]_ states the convex programme.
     """
     reduced = reduce_point(sol)
     means = reduced.means
@@ -54,7 +62,7 @@ def certify(sol: Solution, *, rigorous: bool = False) -> Certificate:
     def unflatten(t: Tensor) -> Tensor:
         return t.reshape(shape + t.shape[1:])
 
-    return Certificate(
+    certificate = Certificate(
         primal=unflatten(reduced.primal),
         dual=unflatten(dual_value(means, best)),
         raw_gap=unflatten(raw.gap + reduced.spread),
@@ -65,14 +73,31 @@ def certify(sol: Solution, *, rigorous: bool = False) -> Certificate:
         rank=unflatten(numerical_rank(means)),
         bound=tuple(f"{label(template)}: {name}" for name in best.names),
         Y=unflatten(best.Y),
-        multipliers=(
-            unflatten(best.multipliers) if template.is_budgeted and template.is_learnable else None
-        ),
-        residual=(
-            None
-            if template.is_learnable
-            else unflatten(torch.linalg.vector_norm(residual.H, dim=-2) / reduced.objective.c)
-        ),
+    )
+    if not template.is_learnable:
+        per_weight = torch.linalg.vector_norm(residual.H, dim=-2) / reduced.objective.c
+        certificate = replace(certificate, residual=unflatten(per_weight))
+    elif template.is_budgeted:
+        certificate = replace(certificate, multipliers=unflatten(best.multipliers))
+    return replace(certificate, bracket=brackets(sol, best)) if rigorous else certificate
+
+
+def brackets(sol: Solution, best: Bound) -> tuple[tuple[float, float], ...]:
+    """Prove a bracket for every instance.
+
+    Args:
+        sol: Points as given.
+        best: Their float bounds.
+
+    Returns:
+        One (lower, upper) an instance.
+    """
+    point = (t.detach().to("cpu", torch.float64) for t in sol.point)
+    flat = Point(*(t.reshape(len(sol), *t.shape[len(sol.batch_shape) :]) for t in point))
+    Y, multipliers = best.Y.cpu(), best.multipliers.cpu()
+    return tuple(
+        bracket(problem, Point(*(t[i] for t in flat)), Y[i], multipliers=multipliers[i])
+        for i, problem in enumerate(sol.problems)
     )
 
 

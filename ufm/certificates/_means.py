@@ -168,8 +168,8 @@ def feasible(objective: Objective, x: Point) -> Point:
         return x._replace(W=W)
     H = x.H
     if isinstance(objective.template.reg, Sphere):
-        W = W if fixed is not None else _without_zeros(W)
-        H = _without_zeros(H.mT).mT
+        W = W if fixed is not None else without_zeros(W)
+        H = without_zeros(H.mT).mT
     scale_W, scale_H = _scales(objective, *objective.used(Point(W, H, x.b)))
     if fixed is None:
         W = W * scale_W.unsqueeze(-1)
@@ -190,7 +190,7 @@ def _scales(
     return torch.where(over, trade * both, scales[0]), torch.where(over, both / trade, scales[1])
 
 
-def _without_zeros(rows: Float[Tensor, "B R d"]) -> Float[Tensor, "B R d"]:
+def without_zeros(rows: Float[Tensor, "B R d"]) -> Float[Tensor, "B R d"]:
     first = torch.zeros_like(rows)
     first[..., 0] = 1
     return torch.where((rows == 0).all(-1, keepdim=True), first, rows)
