@@ -44,12 +44,18 @@ def check_number(name: str, value: object, minimum: float = 0.0, *, strict: bool
     Raises:
         ValueError: If ``value`` is not a finite number in the range.
     """
-    requirement = f"a finite number {'>' if strict else '>='} {minimum:g}"
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+    requirement = "a finite number"
+    if minimum > -math.inf:
+        requirement += f" {'>' if strict else '>='} {minimum:g}"
+    number = math.nan
+    if isinstance(value, Real) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except OverflowError:  # an int beyond float64
+            number = math.inf
+    if not math.isfinite(number) or number < minimum or (strict and number == minimum):
         raise ValueError(f"{name} must be {requirement}, got {value!r}")
-    if value < minimum or (strict and value == minimum):
-        raise ValueError(f"{name} must be {requirement}, got {value!r}")
-    return float(value)
+    return number
 
 
 def check_sizes(n: Sequence[int], K: int) -> tuple[int, ...]:
@@ -65,8 +71,13 @@ def check_sizes(n: Sequence[int], K: int) -> tuple[int, ...]:
     Raises:
         ValueError: If the length differs from K or a size is not a positive integer.
     """
-    if isinstance(n, str) or not hasattr(n, "__len__"):
+    try:
+        sizes = None if isinstance(n, str) else tuple(n)
+    except TypeError:
+        sizes = None
+    if sizes is None:
         raise ValueError(f"n must be a sequence of K={K} class sizes, got {n!r}")
+    n = sizes
     if len(n) != K:
         raise ValueError(f"n must have K={K} entries, got {len(n)}")
     return tuple(check_count(f"n[{k}]", size) for k, size in enumerate(n))

@@ -152,6 +152,10 @@ class Fixed(Classifier):
 
     frame: Frame
 
+    def __post_init__(self):
+        if not isinstance(self.frame, Frame):
+            raise ValueError(f"frame must be a Frame, got {self.frame!r}")
+
 
 BUDGETS = (AverageBudget, VectorBudget, Sphere)
 RIDGES = (WeightDecay, ClassMeanDecay)
@@ -176,7 +180,8 @@ class Problem:
         bias: None, free or penalised.
         classifier: Learnable, or fixed to a frame.
         weights: Loss weight of a sample of each class (K,), > 0; all ones by default. They weigh
-            the loss only: penalties and budgets see the samples as they are.
+            the loss only: penalties and budgets see the samples as they are. Only their ratios
+            count; equal weights are stored as None.
 
     Raises:
         ValueError: If a number is out of its range or a fixed frame does not fit K and d.
@@ -214,12 +219,14 @@ class Problem:
             self.classifier.frame.check(self.K, self.d)
 
     def _checked_weights(self, weights: tuple[float, ...]) -> tuple[float, ...] | None:
+        if isinstance(weights, str) or not hasattr(weights, "__len__"):
+            raise ValueError(f"weights must be a sequence of K={self.K} numbers, got {weights!r}")
         if len(weights) != self.K:
             raise ValueError(f"weights must have K={self.K} entries, got {len(weights)}")
         checked = tuple(
             check_number(f"weights[{k}]", weight, strict=True) for k, weight in enumerate(weights)
         )
-        return None if set(checked) == {1.0} else checked
+        return None if len(set(checked)) == 1 else checked
 
     @property
     def N(self) -> int:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from ufm._arrays import as_float64
 from ufm._spec import decode, encode
 from ufm._typing import Float, Int, Tensor
 from ufm.geometry.gram import Geometry
@@ -98,7 +98,7 @@ class Solution:
         x = checked_point(problem, W, H, b)
         batch = x.W.shape[:-2]
         size = batch.numel()
-        objective = Objective.stack([problem] * size, x.H.shape[-1])
+        objective = Objective.stack([problem] * size, x.H.shape[-1], device=x.H.device)
         flat = Point(*(t.reshape(size, *t.shape[len(batch) :]) for t in x))
         value, gradient = objective.value_and_grad(flat)
         square = sum(t.flatten(1).square().sum(-1) for t in gradient)
@@ -106,8 +106,8 @@ class Solution:
             problems=(problem,) * size,
             point=x,
             value=value.reshape(batch),
-            code=torch.full(batch, Status.GIVEN.code),
-            steps=torch.zeros(batch, dtype=torch.int64),
+            code=torch.full(batch, Status.GIVEN.code, device=x.H.device),
+            steps=torch.zeros(batch, dtype=torch.int64, device=x.H.device),
             grad_norm=torch.as_tensor(square).sqrt().reshape(batch),
             seeds=(0,) * size,
             messages=("",) * size,
@@ -241,24 +241,37 @@ class Solution:
     def save(self, path: str | Path) -> None:
         """Write point, values and problems to one safetensors file, atomically.
 
+        The trace is not written.
+
         Args:
             path: File to write; its folder must exist.
+
+        Raises:
+            OSError: If it cannot be written; nothing is left behind then.
         """
         path = Path(path)
         tensors = {
             "W": self.W, "H": self.H, "b": self.b, "value": self.value, "code": self.code,
             "steps": self.steps, "grad_norm": self.grad_norm,
         }  # fmt: skip
+        if self.dual is not None:
+            tensors["dual"] = self.dual
         tensors = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
         metadata = {
             "problems": json.dumps([encode(p) for p in self.problems]),
             "method": json.dumps(None if self.method is None else encode(self.method)),
             "seeds": json.dumps(self.seeds),
             "messages": json.dumps(self.messages),
+            "seconds": json.dumps(self.seconds),
         }
         partial = path.with_name(path.name + ".partial")
-        save_file(tensors, partial, metadata)
-        partial.replace(path)
+        try:
+            save_file(tensors, partial, metadata)
+            partial.replace(path)
+        except SafetensorError as error:
+            raise OSError(f"path must be writable, got {path}: {error}") from error
+        finally:
+            partial.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | Path) -> Solution:
@@ -273,11 +286,15 @@ class Solution:
         Raises:
             ValueError: If the file was not written by `save`.
         """
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            if "problems" not in metadata:
-                raise ValueError(f"path must name a file written by Solution.save, got {path}")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        foreign = f"path must name a file written by Solution.save, got {path}"
+        try:
+            with safe_open(path, "pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except SafetensorError as error:
+            raise ValueError(foreign) from error
+        if "problems" not in metadata:
+            raise ValueError(foreign)
         return cls(
             problems=decode(json.loads(metadata["problems"])),
             point=Point(tensors["W"], tensors["H"], tensors["b"]),
@@ -288,6 +305,8 @@ class Solution:
             method=decode(json.loads(metadata["method"])),
             seeds=tuple(json.loads(metadata["seeds"])),
             messages=tuple(json.loads(metadata["messages"])),
+            dual=tensors.get("dual"),
+            seconds=json.loads(metadata["seconds"]),
         )
 
 
@@ -307,29 +326,16 @@ def checked_point(problem: Problem, W: Any, H: Any, b: Any = None) -> Point:
         ValueError: If a shape does not fit, an entry is not finite, or a bias is given to a
             model without one.
     """
-    tensors = {}
-    for name, value in (("W", W), ("H", H), ("b", b)):
-        if value is None:
-            continue
-        try:
-            tensors[name] = torch.as_tensor(
-                value if isinstance(value, Tensor) else np.asarray(value, dtype=np.float64)
-            ).detach().to(torch.float64)  # fmt: skip
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{name} must be an array of numbers, got {error}") from error
-    W, H = tensors["W"], tensors["H"]
+    W, H = as_float64("W", W), as_float64("H", H)
     K, d = problem.K, problem.d
     if W.ndim not in (2, 3) or W.shape[-2:] != (K, d):
         raise ValueError(f"W must have shape (K, d) = ({K}, {d}), got {tuple(W.shape)}")
     if H.ndim != W.ndim or H.shape[:-1] != (*W.shape[:-2], d):
         raise ValueError(f"H must have shape (d, M) = ({d}, N or K), got {tuple(H.shape)}")
     problem.labels(H.shape[-1])
-    b = tensors.get("b", torch.zeros(W.shape[:-1], dtype=W.dtype, device=W.device))
+    b = W.new_zeros(W.shape[:-1]) if b is None else as_float64("b", b)
     if b.shape != W.shape[:-1]:
         raise ValueError(f"b must have shape (K,) = ({K},), got {tuple(b.shape)}")
     if not problem.has_bias and bool((b != 0).any()):
         raise ValueError("b must be absent or zero for a problem with NoBias, got a nonzero bias")
-    for name, tensor in (("W", W), ("H", H), ("b", b)):
-        if not bool(tensor.isfinite().all()):
-            raise ValueError(f"{name} must be finite, got NaN or infinity")
     return Point(W, H, b)

@@ -44,9 +44,15 @@ class Geometry:
             The geometry.
 
         Raises:
-            ValueError: If a class has no column.
+            ValueError: If the labels do not fit, or a class has no column.
         """
         K = W.shape[-2]
+        if len(y) != H.shape[-1]:
+            raise ValueError(f"y must label all {H.shape[-1]} columns of H, got {len(y)} labels")
+        if int(y.min()) < 0 or int(y.max()) >= K:
+            raise ValueError(
+                f"y must lie in 0..K-1 = 0..{K - 1}, got {int(y.min())}..{int(y.max())}"
+            )
         count = torch.bincount(y, minlength=K)
         if int(count.min()) == 0:
             raise ValueError(f"y must contain every class, class {int(count.argmin())} has none")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ufm._arrays import as_float64
 from ufm._typing import Float, Tensor
 from ufm.counts import check_count, check_sizes
 from ufm.metrics import nc1, nc2, nc3
@@ -185,7 +186,7 @@ def nc(
     >>> record.nc1_quot, record.nc2_etf_err < 1e-12, record.nc4_agree
     (0.0, True, 1.0)
     """
-    W, H, y = _array("W", W), _array("H", H), _labels(y)
+    W, H, y = as_float64("W", W), as_float64("H", H), _labels(y)
     if W.ndim != 2:
         raise ValueError(f"W must have shape (K, d), got {tuple(W.shape)}")
     K = check_count("K", W.shape[0], 2)
@@ -193,7 +194,7 @@ def nc(
         raise ValueError(
             f"H must have shape (d, M) = ({W.shape[1]}, {len(y)}), got {tuple(H.shape)}"
         )
-    bias = torch.zeros(K, dtype=W.dtype) if b is None else _array("b", b)
+    bias = torch.zeros(K, dtype=W.dtype) if b is None else as_float64("b", b)
     if bias.shape != (K,):
         raise ValueError(f"b must have shape (K,) = ({K},), got {tuple(bias.shape)}")
     H, y, bias = (t.to(W.device) for t in (H, y, bias))
@@ -202,17 +203,6 @@ def nc(
     agree = decisions_agree(W, H, m.mean, b=bias)
     rate = torch.zeros_like(bias).index_add_(0, y, agree) / torch.bincount(y, minlength=K)
     return measure(m, W, agreement=float((m.within_share * rate).sum()))
-
-
-def _array(name: str, value: Any) -> Tensor:
-    try:
-        array = value if isinstance(value, Tensor) else np.asarray(value, dtype=np.float64)
-        tensor = torch.as_tensor(array).detach().to(torch.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be an array of numbers, got {error}") from error
-    if not bool(tensor.isfinite().all()):
-        raise ValueError(f"{name} must be finite, got NaN or infinity")
-    return tensor
 
 
 def _labels(y: Any) -> Tensor:
