@@ -12,9 +12,20 @@ from pathlib import Path
 import polars as pl
 import pytest
 import torch
+from tolerances import EXACT
 
 import ufm
-from ufm.runs import Chunk, RunSpec, Store, default_root, get_or_run, split, write_atomic
+from ufm.runs import (
+    Chunk,
+    RunSpec,
+    Store,
+    default_root,
+    get_or_run,
+    solve_certified,
+    solved,
+    split,
+    write_atomic,
+)
 from ufm.runs import store as store_module
 from ufm.runs.files import PARTIAL, publish
 
@@ -120,7 +131,7 @@ def test_damage_is_seen_reported_in_one_line_and_recomputed(store, caplog, damag
         (line,) = [record.getMessage() for record in caplog.records]
         assert SPEC.key in line
         assert "\n" not in line
-    assert store.verify() == {}
+    assert all(row["ok"] for row in store.verify())
     assert get_or_run(SPEC, Producer(), store).rows.equals(run.rows)
 
 
@@ -129,11 +140,12 @@ def test_verify_names_what_is_wrong_and_changes_nothing(store):
     _flip_a_bit(store.stem(SPEC).with_suffix(".parquet"))
     (store.stem(SPEC).parent / f".x{PARTIAL}").write_bytes(b"")
     before = sorted(store.root.rglob("*"))
-    problems = store.verify()
-    assert [reason for _, reason in problems.items()] == [
+    rows = store.verify()
+    assert [row["problem"] for row in rows] == [
         f"{SPEC.key}.parquet differs from its recorded hash",
         "left over from an interrupted write",
     ]
+    assert not any(row["ok"] for row in rows)
     assert sorted(store.root.rglob("*")) == before
 
 
@@ -199,8 +211,8 @@ def test_concurrent_writers_of_one_key_leave_one_usable_chunk(store):
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         for future in [pool.submit(write_many, value) for value in range(4)]:
             future.result(60)
-    assert store.verify() == {}
-    assert store.list().height == 14
+    assert all(row["ok"] for row in store.verify())
+    assert len(store.list()) == 14
 
 
 def test_a_chunk_that_appeared_in_the_meantime_is_kept(store):
@@ -242,12 +254,15 @@ def test_write_atomic_makes_its_folder_and_names_it_when_it_cannot(tmp_path):
 def test_list_and_provenance_find_runs_by_key(store):
     get_or_run(SPEC, Producer(), store)
     get_or_run(RunSpec("other", (PROBLEM, PROBLEM)), Producer(), store)
-    assert store.list()["kind"].to_list() == ["other", "test-kind"]
-    assert store.list()["rows"].to_list() == [1, 2]
+    rows = store.list()
+    assert [(row["kind"], row["rows"], row["version"]) for row in rows] == [
+        ("other", 1, 1),
+        ("test-kind", 2, 1),
+    ]
     assert store.provenance(SPEC.key[:6])["key"] == SPEC.key
     with pytest.raises(ValueError, match="key must name one run"):
         store.provenance("zz")
-    assert Store(store.root / "nowhere").list().height == 0
+    assert Store(store.root / "nowhere").list() == []
 
 
 def test_split_covers_the_problems_in_order_with_distinct_keys():
@@ -302,3 +317,33 @@ def test_files_of_equal_runs_have_equal_bytes(tmp_path):
     hashes = [get_or_run(SPEC, Producer(), Store(tmp_path / name)).record["files"] for name in "ab"]
     assert hashes[0] == hashes[1]
     json.dumps(hashes)
+
+
+STEPS = tuple(
+    ufm.Problem(
+        K=4, d=3, n=(1,) * 4, reg=ufm.AverageBudget(E_W=1, E_H=E_H),
+        weights=ufm.step_weights(K=4, K_A=2, R=R),
+    )
+    for R in (1.0, 2.0, 30.0) for E_H in (0.5, 5.0)
+)  # fmt: skip
+
+
+def test_a_loosely_solved_batch_is_continued_until_certified():
+    sol, cert = solve_certified(STEPS, ufm.LBFGS(gtol=1e-4), seeds=(0, 1))
+    assert len(sol) == 12
+    assert bool(cert.passed.all())
+    once = ufm.solve(STEPS, ufm.LBFGS(gtol=1e-4), seeds=(0, 1), throw=False)
+    assert not bool(ufm.certify(once).passed.all())
+    assert sol.problems == once.problems
+    assert bool((sol.steps >= once.steps).all())
+
+
+def test_the_producer_records_the_certificate_and_the_points_it_is_about(store):
+    run = get_or_run(RunSpec("solved", STEPS, ufm.LBFGS()), solved, store)
+    again = ufm.certify(
+        ufm.Solution.from_arrays(STEPS[3], run.tensors["W"][3], run.tensors["H"][3])
+    )
+    assert run.rows["certified"].to_list() == [True] * 6
+    assert abs(run.rows["dual"][3] - float(again.dual)) <= EXACT
+    with pytest.raises(ValueError, match="method must be LBFGS"):
+        solved(RunSpec("solved", STEPS, ufm.Newton()))

@@ -34,7 +34,7 @@ def naming_folder(folder: Path, role: str) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise OSError(
-            error.errno, f"{role} must be a writable folder with space, got {folder} ({reason})"
+            f"{role} must be a writable folder with space, got {folder} ({reason})"
         ) from error
 
 

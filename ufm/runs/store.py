@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import torch
 
 from ufm.runs.chunk import (
@@ -30,6 +29,11 @@ from ufm.runs.request import RunSpec
 log = logging.getLogger("ufm.runs")
 
 Producer = Callable[[RunSpec], Chunk]
+Rows = list[dict[str, Any]]
+
+COLUMNS = (
+    "kind", "key", "rows", "version", "seconds", "utc", "device", "ufm", "commit", "dirty",
+)  # fmt: skip
 
 
 def default_root() -> Path:
@@ -150,24 +154,22 @@ class Store:
         files = sorted(path for path in Path(self.root).glob("*/*") if path.suffix in SUFFIXES)
         return iter(dict.fromkeys(path.with_suffix("") for path in files))
 
-    def list(self) -> pl.DataFrame:
-        """Table of recorded chunks: kind, key, rows, version, seconds, utc, device, commit, dirty.
+    def list(self) -> Rows:
+        """What is recorded, without reading the data.
 
         Returns:
-            One row a chunk with a readable record.
+            One dict a chunk with a readable record: kind, key, rows, version, seconds, utc,
+            device, ufm, commit, dirty.
         """
-        columns = ("kind", "key", "rows", "seconds", "utc", "device", "ufm", "commit", "dirty")
-        schema = dict.fromkeys(columns, pl.String) | {
-            "rows": pl.Int64, "seconds": pl.Float64, "dirty": pl.Boolean,
-        }  # fmt: skip
         rows = []
         for stem in self:
             try:
                 record = read_record(stem)
             except DamagedChunk:
                 continue
-            rows.append({name: record.get(name) for name in columns})
-        return pl.DataFrame(rows, schema=schema)
+            version = {"version": record["spec"]["version"]}
+            rows.append({name: (record | version).get(name) for name in COLUMNS})
+        return rows
 
     def provenance(self, key: str) -> dict[str, Any]:
         """Record of the chunk with this key.
@@ -186,21 +188,27 @@ class Store:
             raise ValueError(f"key must name one run in {self.root}, got {key!r} ({len(found)})")
         return read_record(found[0])
 
-    def verify(self) -> dict[Path, str]:
+    def verify(self) -> Rows:
         """Check every chunk against its hashes; nothing is changed.
 
         Returns:
-            What is damaged or left over from an interrupted writer, and why. Empty if all is well.
+            One dict a chunk: kind, key, ok and the problem (empty if ok); and one for each file
+            that an interrupted writer left over, which is not ok either.
         """
-        damaged = {}
+        rows = []
         for stem in self:
+            problem = ""
             try:
                 read_chunk(stem)
             except DamagedChunk as error:
-                damaged[stem] = str(error)
-        for path in sorted(Path(self.root).glob(f"*/.*{PARTIAL}")):
-            damaged[path] = "left over from an interrupted write"
-        return damaged
+                problem = str(error)
+            rows.append(_check(stem, problem))
+        left = sorted(Path(self.root).glob(f"*/.*{PARTIAL}"))
+        return rows + [_check(path, "left over from an interrupted write") for path in left]
+
+
+def _check(path: Path, problem: str) -> dict[str, Any]:
+    return {"kind": path.parent.name, "key": path.name, "ok": not problem, "problem": problem}
 
 
 def get_or_run(spec: RunSpec, produce: Producer, store: Store | None = None) -> Run:
