@@ -14,6 +14,8 @@ import jaxtyping
 TORCH_FREE = {
     "ufm._lazy", "ufm._spec", "ufm._typing", "ufm.counts", "ufm.status", "ufm.methods",
     "ufm.problem", "ufm.claims", "ufm.cli", "ufm.geometry.specs", "ufm.losses",
+    "ufm.center_counts", "ufm.geometry.similarity", "ufm.geometry.tree_network",
+    "ufm.hierarchy._parse", "ufm.hierarchy.tree",
 }  # fmt: skip
 
 
