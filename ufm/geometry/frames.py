@@ -7,7 +7,15 @@ import torch
 from ufm._linalg import procrustes
 from ufm._typing import Float, Tensor
 from ufm.counts import check_count
-from ufm.geometry.specs import ExplicitFrame, Frame, OrthogonalFrame, SimplexETF
+from ufm.geometry.haframe import contrast_rows
+from ufm.geometry.specs import (
+    ExplicitFrame,
+    Frame,
+    HAFrame,
+    MultiCenter,
+    OrthogonalFrame,
+    SimplexETF,
+)
 
 
 def helmert(K: int) -> Float[Tensor, "K Km1"]:
@@ -96,6 +104,10 @@ def frame(spec: Frame, K: int, d: int) -> Float[Tensor, "K d"]:
         case SimplexETF(E_W=E_W):
             rows[:, : K - 1] = (E_W * K / (K - 1)) ** 0.5 * helmert(K)
         case OrthogonalFrame(E_W=E_W):
+            rows[:, :K] = E_W**0.5 * torch.eye(K, dtype=torch.float64)
+        case HAFrame(network=network, asymptote=s, E_W=E_W):
+            rows = E_W**0.5 * contrast_rows(network, s, d)
+        case MultiCenter(E_W=E_W):
             rows[:, :K] = E_W**0.5 * torch.eye(K, dtype=torch.float64)
         case ExplicitFrame(rows=given):
             rows = torch.tensor(given, dtype=torch.float64)

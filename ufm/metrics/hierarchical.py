@@ -112,7 +112,7 @@ def hierarchy_metrics(
     if bool(scores.isnan().any()):
         raise ValueError("scores must be numbers, got NaN")
     sizes = _check_k(k, K)
-    ranked = scores.argsort(-1, descending=True, stable=True)[:, : max(sizes)]
+    ranked = scores.argsort(dim=-1, descending=True, stable=True)[:, : max(sizes)]
     distance = D.to(scores.device)[y.unsqueeze(-1), ranked].to(torch.float64)
     sums = distance.cumsum(-1).sum(0)
     return HierarchyRecord(
