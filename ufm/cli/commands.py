@@ -108,14 +108,13 @@ def _row(sol: Solution, cert: Certificate, i: int) -> dict:
         "infeasibility": float(one.infeasibility),
         "stationarity": float(one.stationarity),
         "rank": int(one.rank),
-        "bound": one.bound if isinstance(one.bound, str) else one.bound[0],
+        "bound": one.bound[0],
         "certified": bool(one.passed),
         "problem": encode(single.problem),
         "advice": status.value,
     }
     if one.bracket is not None:
-        bracket = one.bracket[0] if isinstance(one.bracket, list) else one.bracket
-        row["bracket"] = [str(end) for end in bracket]
+        row["bracket"] = list(one.bracket[0])
     return row
 
 
@@ -134,15 +133,16 @@ def _nc(args: Nc) -> int:
 
 
 def _predict(args: Predict) -> int:
-    problem = args.problem()
+    problem, evidence = args.problem(), claims.load_evidence()
     rows = [
         {
             "claim": p.claim.id,
             "kind": p.claim.kind.value,
-            "status": claims.status(p.claim.id).name,
+            "status": claims.status(p.claim, evidence).value,
             "value": p.value,
             "unique": p.unique,
-            "statement": p.claim.statement,
+            "numbers": dict(p.numbers),
+            "says": p.note or p.claim.statement,
         }
         for p in predict(problem)
     ]
@@ -153,15 +153,16 @@ def _predict(args: Predict) -> int:
 
 
 def _claims_list(*, json: bool) -> int:
+    evidence = claims.load_evidence()
     rows = [
         {
             "id": claim.id,
             "kind": claim.kind.value,
-            "status": claims.status(claim.id).name,
-            "source": claim.source,
+            "status": claims.status(claim, evidence).value,
+            "source": str(claim.source),
             "statement": claim.statement,
         }
-        for claim in claims.registry()
+        for claim in claims.registry().values()
     ]
     if json:
         report.json(rows)
@@ -170,7 +171,30 @@ def _claims_list(*, json: bool) -> int:
 
 
 def _claims_show(claim_id: str, *, json: bool) -> int:
-    data = claims.describe(claim_id)
+    claim, evidence = claims.get(claim_id), claims.load_evidence()
+    data = {
+        "id": claim.id,
+        "kind": claim.kind.value,
+        "status": claims.status(claim, evidence).value,
+        "statement": claim.statement,
+        "formula": claim.formula,
+        "source": str(claim.source),
+        "assumptions": [a.name for a in claim.assumptions] or [claim.outside],
+        "uses": list(claim.uses),
+        "repaired by": claim.repaired_by,
+        "evidence": [
+            {
+                "check": e.check,
+                "kind": e.kind.value,
+                "domain": e.domain,
+                "passed": e.passed,
+                "numbers": dict(e.numbers),
+                **({"note": e.note} if e.note else {}),
+            }
+            for e in evidence
+            if e.claim == claim.id
+        ],
+    }
     if json:
         report.json(data)
     report.record(claim_id, data)
