@@ -125,7 +125,8 @@ def _nc(args: Nc) -> int:
         records = [record.as_row()]
     else:
         sol = Solution.load(args.file)
-        records = [sol[i].nc().as_row() for i in range(len(sol))]
+        singles = [sol[i] for i in range(len(sol))] if sol.batch_shape else [sol]
+        records = [single.nc().as_row() for single in singles]
     if args.json:
         report.json({"version": ufm.__version__, "metrics": records})
     report.columns("neural-collapse metrics", records)
