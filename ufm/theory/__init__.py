@@ -19,15 +19,31 @@ if TYPE_CHECKING:
     from ufm.theory.geometries import collapsed as collapsed
     from ufm.theory.geometries import etf_pair as etf_pair
     from ufm.theory.geometries import majority_etf_pair as majority_etf_pair
+    from ufm.theory.geometries import two_angle_pair as two_angle_pair
 
-__getattr__, __dir__, _lazy = attach(
+__getattr__, __dir__, _ = attach(
     __name__,
     dict.fromkeys(
-        ("balanced_factors", "centring", "collapsed", "etf_pair", "majority_etf_pair"),
+        (
+            "balanced_factors",
+            "centring",
+            "collapsed",
+            "etf_pair",
+            "majority_etf_pair",
+            "two_angle_pair",
+        ),
         ".geometries",
     ),
 )
-__all__ = [*_lazy, "predict"]
+__all__ = [
+    "balanced_factors",
+    "centring",
+    "collapsed",
+    "etf_pair",
+    "majority_etf_pair",
+    "predict",
+    "two_angle_pair",
+]
 
 
 def predict(problem: Problem) -> list[Prediction]:

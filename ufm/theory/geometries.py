@@ -6,7 +6,11 @@ import torch
 from numpy.typing import ArrayLike
 
 from ufm._typing import Float, Tensor
+from ufm.geometry.frames import etf
 from ufm.geometry.gram import Geometry
+
+
+Angle = tuple[float, float]
 
 
 def centring(K: int) -> Float[Tensor, "K K"]:
@@ -98,3 +102,30 @@ def collapsed(K: int) -> Geometry:
     """
     zero = torch.zeros(K, K, dtype=torch.float64)
     return Geometry(zero, zero, zero, torch.zeros((), dtype=torch.float64))
+
+
+def two_angle_pair(K_A: int, K_B: int, *, E_W: float, E_H: float, W: Angle, H: Angle) -> Geometry:
+    """Merged state under per-vector budgets.
+
+    Minority vectors lie along one unit vector ``g``; majority vectors are ``sin m_k + cos g`` with
+    a simplex ETF ``m_k`` orthogonal to ``g``, all of full norm.
+
+    Args:
+        K_A: Majority classes, at least 2.
+        K_B: Minority classes.
+        E_W: Squared norm of the rows.
+        E_H: Squared norm of the features.
+        W: ``(cos, sin)`` of the majority rows' angle to ``g``.
+        H: ``(cos, sin)`` of the majority features' angle to ``g``.
+
+    Returns:
+        The geometry.
+    """
+
+    def rows(norm2: float, angle: Angle) -> Float[Tensor, "K d"]:
+        vectors = torch.zeros(K_A + K_B, K_A + 1, dtype=torch.float64)
+        vectors[:, 0], vectors[:K_A, 0] = 1.0, angle[0]
+        vectors[:K_A, 1:] = angle[1] * etf(K_A, K_A)
+        return norm2**0.5 * vectors
+
+    return Geometry.of(rows(E_W, W), rows(E_H, H).mT, torch.arange(K_A + K_B))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from ufm.claims import Claim, Kind, Prediction, Provenance, Source, register
+from ufm import solvers, theory
+from ufm.claims import Assumption, Claim, Kind, Prediction, Provenance, Source, register
 from ufm.problem import ClassMeanDecay, Problem, WeightDecay
 from ufm.theory._assumptions import (
     CROSS_ENTROPY,
@@ -90,6 +91,35 @@ MEAN_THRESHOLD = register(
     )
 )
 
+
+def vanishing(problem: Problem) -> float:
+    """Strength from which on everything is zero.
+
+    Args:
+        problem: Cross-entropy with ridges, without bias.
+
+    Returns:
+        The threshold of ``sqrt(lam_W lam_H)``.
+    """
+    counts = problem.n if isinstance(problem.reg, WeightDecay) else (1,) * problem.K
+    return float(solvers.ridge_vanishing(problem.pi, counts))
+
+
+def _is_strong(problem: Problem) -> bool:
+    return RIDGE.holds(problem) and strength(problem) >= vanishing(problem)
+
+
+def _total_collapse(claim: Claim, problem: Problem) -> Prediction:
+    return Prediction(
+        claim,
+        geometry=theory.collapsed(problem.K),
+        value=math.log(problem.K),
+        unique=True,
+        note="everything is zero",
+        numbers={"threshold": vanishing(problem), "lambda": strength(problem)},
+    )
+
+
 TOTAL_COLLAPSE = register(
     Claim(
         id="hong2023.total-collapse",
@@ -98,7 +128,8 @@ TOTAL_COLLAPSE = register(
         "scaled risk gradient at zero, for any class sizes.",
         formula=r"W=H=0\iff\|(I-\tfrac1KJ)\Pi D^{-1/2}\|_{op}\le\sqrt{\lambda_W\lambda_H}",
         source=OURS,
-        assumptions=(*MODEL, RIDGE),
+        assumptions=(*MODEL, RIDGE, Assumption("strength at least the threshold", _is_strong)),
+        rule=_total_collapse,
         steps=("gradient at zero",),
         uses=("zhu2021.spectral-certificate",),
     )

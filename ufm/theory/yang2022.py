@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from ufm import theory
+from ufm import solvers, theory
 from ufm.claims import Claim, Kind, Prediction, Provenance, Source, register
 from ufm.geometry.specs import SimplexETF
 from ufm.problem import Fixed, Problem, Sphere, VectorBudget
@@ -16,9 +16,12 @@ from ufm.theory._assumptions import (
     DOT_REGRESSION,
     FEATURE_BALL,
     FIXED_ETF,
+    FULL_WIDTH,
     LEARNABLE,
     NO_BIAS,
+    STEP,
     VECTOR_BUDGET,
+    step_profile,
 )
 from ufm.theory.zhu2021 import balanced_value
 
@@ -194,5 +197,51 @@ VECTOR_DUAL = register(
         assumptions=(CROSS_ENTROPY, VECTOR_BUDGET, LEARNABLE, NO_BIAS),
         steps=("bound", "stationary multipliers"),
         uses=("fang2021.dual",),
+    )
+)
+
+
+def _two_angle(claim: Claim, problem: Problem) -> Prediction:
+    profile, reg = step_profile(problem), problem.reg
+    assert profile is not None
+    assert isinstance(reg, VectorBudget)
+    K_A, R = profile
+    K_B, s = problem.K - K_A, math.sqrt(reg.E_W * reg.E_H)
+    R_0 = float(solvers.vector_R0(K_A, K_B, s))
+    numbers = {"R_0": R_0, "R": R, "merged": float(R >= R_0)}
+    if R < R_0:
+        note = f"R_0 = {R_0:.10g}; at R = {R:.10g} the minority classes are distinct"
+        return Prediction(claim, note=note, numbers=numbers)
+    state = solvers.two_angle_state(K_A, K_B, R=R, s=s)
+    return Prediction(
+        claim,
+        geometry=theory.two_angle_pair(
+            K_A,
+            K_B,
+            E_W=reg.E_W,
+            E_H=reg.E_H,
+            W=(float(state.cos_W), float(state.sin_W)),
+            H=(float(state.cos_H), float(state.sin_H)),
+        ),
+        value=float(state.value),
+        unique=True,
+        note=f"R_0 = {R_0:.10g}; at R = {R:.10g} the minority classes are merged",
+        numbers=numbers,
+    )
+
+
+TWO_ANGLE = register(
+    Claim(
+        id="yang2022.two-angle",
+        kind=Kind.OURS,
+        statement="Per-vector budgets, learnable classifier, step imbalance: the merged state has "
+        "two angles (majority rows and features to the common minority direction) that minimise "
+        "an explicit loss, and it is optimal iff a product of its probabilities reaches one.",
+        formula=r"K_A^2\,q_m(1-\cos\varphi_w)(q_m-R\,p_m\cos\varphi_h)\ge1",
+        source=OURS,
+        assumptions=(CROSS_ENTROPY, VECTOR_BUDGET, LEARNABLE, NO_BIAS, STEP, FULL_WIDTH),
+        rule=_two_angle,
+        steps=("alpha", "beta", "contrast"),
+        uses=("yang2022.vector-dual",),
     )
 )

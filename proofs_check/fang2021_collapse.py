@@ -1,0 +1,431 @@
+"""Evidence for minority collapse: block spectra, the collapse criterion and both thresholds.
+
+Notation of the statements: a minority sample gives a majority class the probability q, a majority
+sample gives another majority class p_o and a minority class p_m; m = R p_m and o = R p_o.
+"""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from proofs_check._blocks import Block
+from proofs_check._harness import evidence
+from proofs_check._proof import Proof, points
+from ufm import solvers
+from ufm.claims import EvidenceKind
+from ufm.theory.fang2021_collapse import (
+    COLLAPSE,
+    FINDING2,
+    FINITE,
+    OVERSAMPLING,
+    OVERSAMPLING_R0,
+    R0_CLOSED,
+    R0_LIMITS,
+    R0_MONOTONE,
+    R0_SINGLE,
+    R1_CLOSED,
+    STEP_OPTIMUM,
+    THM5,
+)
+
+
+K_A, K_B = sp.symbols("K_A K_B", positive=True, integer=True)
+K = K_A + K_B
+a, c, d, e = sp.symbols("a c d e", real=True)
+q, R, y = sp.symbols("q R y", positive=True)
+mu, m, o = sp.symbols("mu m o", positive=True)
+
+
+def centred_block(a: sp.Expr, c: sp.Expr, d: sp.Expr, e: sp.Expr) -> Block:
+    """The block matrix with zero column sums and these free entries.
+
+    Args:
+        a: Majority gap.
+        c: Upper right entry.
+        d: Lower left entry.
+        e: Minority gap.
+
+    Returns:
+        The matrix.
+    """
+    return Block(a, -(a + K_B * d) / K_A, c, d, e, -(e + K_A * c) / K_B, K_A, K_B)
+
+
+def gradient_block(share_A: sp.Expr, share_B: sp.Expr, p: tuple, q: tuple) -> Block:
+    """``-G = (I - Q) Pi`` from the probabilities of a majority and of a minority sample.
+
+    Args:
+        share_A: Share of a majority class.
+        share_B: Share of a minority class.
+        p: Own class, another majority class, a minority class, for a majority sample.
+        q: Own class, another minority class, a majority class, for a minority sample.
+
+    Returns:
+        The matrix.
+    """
+    (p_t, p_o, p_m), (q_t, q_o, q_m) = p, q
+    return Block(
+        share_A * (1 - p_t + p_o), -share_A * p_o, -share_B * q_m, -share_A * p_m,
+        share_B * (1 - q_t + q_o), -share_B * q_o, K_A, K_B,
+    )  # fmt: skip
+
+
+def mixed_value(c: sp.Expr, d: sp.Expr) -> sp.Expr:
+    """Squared singular value of a centred block matrix on the direction between the groups.
+
+    Args:
+        c: Upper right entry.
+        d: Lower left entry.
+
+    Returns:
+        ``K (K_B d^2 + K_A c^2)``.
+    """
+    return K * (K_B * d**2 + K_A * c**2)
+
+
+@evidence(
+    COLLAPSE,
+    EvidenceKind.SYMBOLIC,
+    domain="all K_A, K_B, any profile around the group",
+    steps=("block", "contrast gradient", "strict"),
+)
+def collapse_criterion(proof: Proof) -> None:
+    """Necessity on the contrasts x of the group (sum x = 0); sufficiency by uniqueness of Z*.
+
+    Equal features give equal columns of Q, so Qx = 0 and |Gx| = pi_B |x|: pi_B <= mu. Conversely
+    Z* is symmetric in the group, Zx = e x; if e > 0 the KKT conditions make that singular value
+    of G equal to mu, and it is less than pi_B; e < 0 contradicts <G, Z> = -mu |Z|_*.
+    """
+    share = sp.Symbol("pi_B", positive=True)
+    Z = centred_block(a, c, d, e)
+    square = Z @ Z.T
+    proof.zero(sp.Matrix(Z.column_sums), "columns of Z are centred")
+    proof.equal(square.a, a**2, "singular value |a|, K_A - 1 times")
+    proof.equal(square.e, e**2, "singular value |e|, K_B - 1 times")
+    proof.zero(square.quotient.det(), "the remaining two: zero")
+    proof.equal(square.quotient.trace(), mixed_value(c, d), "and sqrt(K (K_B d^2 + K_A c^2))")
+    q_t, q_o = sp.symbols("q_t q_o", positive=True)
+    minority = share * (1 - q_t + proof.term("other", q_o))
+    proof.equal(minority.subs(q_t, q_o), share, "merged (q_t = q_o): the contrast value is pi_B")
+    gap = sp.Symbol("e", positive=True)
+    proof.positive(
+        (share - share * (1 - q_o * sp.exp(gap) + q_o)) / (sp.exp(gap) - 1),
+        "told apart (q_t = q_o exp(e), e > 0): it is less than pi_B, since exp(e) > 1",
+    )
+
+
+@evidence(
+    FINITE,
+    EvidenceKind.SYMBOLIC,
+    domain="all K >= 2, all profiles with an equal group",
+    steps=("entry bound", "logit bound", "miss bound"),
+)
+def finite_threshold(proof: Proof) -> None:
+    """An entry |G_kk| = pi_k (1 - p_k) bounds mu; logit gaps are at most sqrt(2) |Z|_op."""
+    share, miss, tau = sp.symbols("pi_k miss tau", positive=True)
+    classes = sp.Symbol("k", nonnegative=True, integer=True) + 2
+    proof.equal(-share * ((1 - miss) - 1), share * miss, "|G_kk| is an entry, at most |G|_op")
+    proof.equal(
+        sp.Matrix([1, -1]).norm(), proof.term("gap vector", sp.sqrt(2)), "|e_j - e_k| = sqrt 2"
+    )
+    odds = sp.Symbol("S", positive=True)
+    proof.positive(sp.diff(odds / (1 + odds), odds), "1 - p_k = S/(1+S) rises with the odds S")
+    least = (classes - 1) * sp.exp(-sp.sqrt(2) * tau)
+    bound = (classes - 1) / (classes - 1 + sp.exp(sp.sqrt(2) * tau))
+    proof.equal(least / (1 + least), bound, "S >= (K-1) exp(-sqrt(2) tau)")
+    ratio = 1 + sp.exp(sp.sqrt(2) * tau) / (classes - 1)
+    proof.equal(ratio * bound, 1, "R bound = 1 there, so pi_B <= mu: merged")
+
+
+@evidence(
+    THM5, EvidenceKind.SYMBOLIC, domain="all K_A >= 1, K_B >= 2, all budgets", steps=("limit",)
+)
+@evidence(
+    FINDING2, EvidenceKind.SYMBOLIC, domain="all K_A >= 1, K_B >= 2, all budgets", steps=("finite",)
+)
+def exact_merging(proof: Proof) -> None:
+    """Beyond the explicit ratio of `finite_threshold` w_k - w_k' = 0, hence also in the limit."""
+    tau = sp.Symbol("tau", positive=True)
+    classes = sp.Symbol("k", nonnegative=True, integer=True) + 2
+    miss = proof.term(
+        "miss", (classes - 1) / (classes - 1 + sp.exp(sp.sqrt(2) * tau)), altered=sp.Integer(0)
+    )
+    proof.positive(miss, "the miss probability is bounded away from zero for a fixed budget")
+    ratio = 1 / miss
+    proof.positive(ratio - 1, "the ratio where R miss = 1 is finite and above one")
+
+
+def threshold_terms() -> tuple[sp.Expr, sp.Expr, sp.Expr, sp.Expr]:
+    """``y, m, o, a`` of the closed threshold as functions of q.
+
+    Returns:
+        The four expressions.
+    """
+    y_q = sp.log((1 - K_A * q) / (K_B * q))
+    m_q = sp.sqrt((1 / K - K_A * q**2) / K_B)
+    o_q = (1 - K_B * m_q) / K_A
+    return y_q, m_q, o_q, K_B * y_q * m_q / q - K_A * sp.log(o_q / m_q)
+
+
+@evidence(
+    R0_CLOSED,
+    EvidenceKind.SYMBOLIC,
+    domain="all K_A >= 2, K_B >= 2, q in (0, 1/K)",
+    steps=("singular values", "gradient blocks", "alignment", "probabilities", "radius", "ratio"),
+)
+def closed_threshold(proof: Proof) -> None:
+    """All nonzero singular values of -G equal mu = pi_B = 1 where the minority block sets in."""
+    q_o = (1 - K_A * q) / K_B
+    p_o, p_m = o / R, m / R
+    p_t = 1 - (K_A - 1) * p_o - K_B * p_m
+    G = gradient_block(R, sp.Integer(1), (p_t, p_o, p_m), (q_o, q_o, q))
+    proof.zero(sp.Matrix(G.column_sums), "columns of -G are centred")
+    proof.equal(G.e, 1, "minority block: pi_B exactly")
+    o_closed = (1 - proof.term("minority rows", K_B) * m) / K_A
+    proof.equal(G.a.subs(o, o_closed), 1, "majority block: o = (1 - K_B m)/K_A")
+    m_closed = sp.sqrt((1 / K - K_A * q**2) / K_B)
+    proof.equal(mixed_value(G.c, G.d).subs(m, m_closed), 1, "mixed direction: m")
+    c_z = -K_B * y / K
+    d_z = c_z * m / q
+    proof.equal(c_z * G.d - d_z * G.c, 0, "Z and -G share the mixed direction: d/c = m/q")
+    proof.equal(-K * c_z / K_B, y, "a minority sample: log(q_o/q) = y fixes c")
+    scale = K_B * y * m / q - K_A * sp.log(o / m)
+    proof.equal(
+        ((K_A - 1) * scale - K * d_z) / K_A,
+        scale + sp.log(o / m),
+        "a majority sample: log(p_t/p_m) = log(p_t/p_o) + log(p_o/p_m) fixes a",
+    )
+    mixed = -c_z / q * sp.sqrt(K * (K_B * m_closed**2 + K_A * q**2))
+    proof.equal(sp.simplify(mixed), K_B * y / (K * q), "radius: (K_A-1) a plus this mixed value")
+    ratio = 1 + o_closed * (sp.exp(a) - 1)
+    proof.equal((p_t / p_o).subs(o, o_closed).subs(R, ratio), sp.exp(a), "R_0 = 1 + o (e^a - 1)")
+    _tie_threshold(proof)
+
+
+def _tie_threshold(proof: Proof) -> None:
+    y_q, _, o_q, a_q = threshold_terms()
+    u = sp.Symbol("u", positive=True)
+    inside = {q: 1 / (K + u)}
+    log_ratio = sp.log(1 + o_q * (sp.exp(a_q) - 1)).subs(inside)
+    tau = ((K_A - 1) * a_q + K_B * y_q / (K * q)).subs(inside)
+    radius = sp.lambdify([K_A, K_B, u], tau, "mpmath")
+    proof.tie(
+        log_ratio,
+        [K_A, K_B, u],
+        lambda A, B, x: solvers.log_R0(A, B, float(radius(A, B, x))),
+        points(6, 12, (2, 12), (2, 12), (0.5, 40.0)),
+        "solvers.log_R0",
+    )
+
+
+@evidence(
+    R0_SINGLE,
+    EvidenceKind.SYMBOLIC,
+    domain="K_A = 1, all K_B >= 2, q in (0, 1/K)",
+    steps=("gradient blocks", "radius", "ratio"),
+)
+def closed_threshold_single(proof: Proof) -> None:
+    """As `closed_threshold` without a majority block: p_o does not occur."""
+    one = {K_A: 1}
+    q_o, p_m = (1 - q) / K_B, m / R
+    p_t = 1 - K_B * p_m
+    G = gradient_block(R, sp.Integer(1), (p_t, sp.Integer(0), p_m), (q_o, q_o, q))
+    m_closed = sp.sqrt((1 / K - q**2) / K_B).subs(one)
+    proof.equal(G.e, 1, "minority block: pi_B exactly")
+    proof.equal(mixed_value(G.c, G.d).subs(one).subs(m, m_closed), 1, "mixed direction: m")
+    c_z = -proof.term("minority rows", K_B) * y / (1 + K_B)
+    d_z = c_z * m / q
+    mixed = sp.sqrt(mixed_value(c_z, d_z).subs(one).subs(m, m_closed))
+    proof.equal(sp.simplify(mixed), K_B * y / ((1 + K_B) * q), "radius: the mixed value alone")
+    ratio = m * (sp.exp(K_B * y * m / q) + K_B)
+    proof.equal(
+        (p_t / p_m).subs(R, ratio), sp.exp(-(1 + K_B) * d_z), "p_t/p_m = e^{-K d} gives R_0"
+    )
+    u = sp.Symbol("u", positive=True)
+    inside = {q: 1 / (1 + K_B + u)}
+    y_q = sp.log((1 - q) / (K_B * q))
+    closed = sp.log(ratio.subs(m, m_closed).subs(y, y_q)).subs(inside)
+    radius = sp.lambdify([K_B, u], (K_B * y_q / ((1 + K_B) * q)).subs(inside), "mpmath")
+    proof.tie(
+        closed,
+        [K_B, u],
+        lambda B, x: solvers.log_R0(1, B, float(radius(B, x))),
+        points(7, 8, (2, 12), (0.5, 20.0)),
+        "solvers.log_R0, K_A = 1",
+    )
+
+
+@evidence(
+    R0_MONOTONE,
+    EvidenceKind.SYMBOLIC,
+    domain="all K_A >= 2, K_B >= 2, q in (0, 1/K), written q = 1/(K+u), u > 0",
+    steps=("m falls", "o rises", "y falls", "tau falls", "ratio falls"),
+)
+def threshold_is_monotone(proof: Proof) -> None:
+    """Signs of the derivatives in q, each from the one before."""
+    y_q, m_q, o_q, _ = threshold_terms()
+    u = sp.Symbol("u", positive=True)
+    inside = {q: 1 / (K + u)}
+    proof.positive((m_q**2).subs(inside), "m is real")
+    proof.equal(sp.diff(m_q, q), -K_A * q / (K_B * m_q), "m' = -K_A q/(K_B m) < 0")
+    proof.positive((1 - K_B**2 * m_q**2).subs(inside), "K_B m < 1, so o > 0")
+    proof.equal(sp.diff(o_q, q), -K_B * sp.diff(m_q, q) / K_A, "o' = -K_B m'/K_A > 0")
+    proof.positive((sp.exp(y_q) - 1).subs(inside), "y > 0")
+    proof.positive(-sp.diff(y_q, q).subs(inside), "y' < 0")
+    # Named rates of change, with the signs just shown: m' = -f, o' = g, (ym/q)' = -h, (y/q)' = -i.
+    f, g, h, i, A, M, gain = sp.symbols("f g h i o m gain", positive=True)
+    y_s, q_s = sp.symbols("y q", positive=True)
+    fall_y = sp.Symbol("v", positive=True)
+    proof.positive(fall_y / q_s + y_s / q_s**2, "(y/q)' < 0 since y' = -v < 0")
+    proof.positive(
+        (fall_y / q_s + y_s / q_s**2) * M + f * y_s / q_s, "(ym/q)' < 0: both factors fall"
+    )
+    more = sp.Symbol("k", nonnegative=True, integer=True) + 2
+    fall_a = K_B * h + more * (proof.term("o rises", g, altered=-g) / A + f / M)
+    proof.positive(fall_a, "-a' = K_B h + K_A (o'/o - m'/m) > 0")
+    proof.positive((more - 1) * fall_a + K_B * i, "-tau' > 0")
+    log_slope = g / A - fall_a * (1 + gain)
+    proof.positive(sp.expand(-log_slope), "-(ln(R_0 - 1))' with e^a/(e^a-1) = 1 + gain, gain > 0")
+    y_2, m_2, o_2, a_2 = (term.subs(q, 1 / K) for term in threshold_terms())
+    proof.zero(sp.simplify(a_2), "at q = 1/K both a and tau vanish, so a > 0 before")
+    proof.zero(sp.simplify(y_2), "y too")
+    proof.equal(sp.simplify(m_2), sp.simplify(o_2), "m = o = 1/K")
+
+
+@evidence(
+    R0_LIMITS,
+    EvidenceKind.SYMBOLIC,
+    domain="all K_A >= 2, K_B >= 2; the limits only",
+    steps=("small", "large"),
+)
+def threshold_limits(proof: Proof) -> None:
+    """L'Hopital at q = 1/K (tau -> 0); leading order in y/q at q -> 0 (tau -> infinity)."""
+    y_q, m_q, o_q, a_q = threshold_terms()
+    tau_q = (K_A - 1) * a_q + K_B * y_q / (K * q)
+    start = {q: 1 / K}
+    slope_a = sp.simplify(sp.diff(a_q, q).subs(start))
+    slope_tau = sp.simplify(sp.diff(tau_q, q).subs(start))
+    ratio = sp.simplify(o_q.subs(start)) * slope_a / slope_tau
+    proof.equal(
+        sp.simplify(ratio),
+        1 / (proof.term("small slope", K_A) * (K - 1)),
+        "(R_0 - 1)/tau -> o a'/tau' at q = 1/K",
+    )
+    proof.limit(q / sp.log(1 / q), q, 0, 0, "q/y -> 0 as q -> 0")
+    m_0 = sp.sqrt(1 / (K * K_B))
+    proof.equal((m_q**2).subs(q, 0), m_0**2, "m -> 1/sqrt(K K_B), so o has a positive limit")
+    proof.positive(1 - (K_B * m_0) ** 2, "K_B m < 1")
+    # In units of y/q: a -> K_B m, tau -> (K_A-1) K_B m + K_B/K, ln R_0 - a stays bounded.
+    large = K_B * m_0 / ((K_A - 1) * K_B * m_0 + K_B / K)
+    proof.equal(
+        1 / sp.simplify(large), K_A - 1 + sp.sqrt(K_B / K), "ln R_0/tau -> 1/(K_A-1+sqrt(K_B/K))"
+    )
+
+
+@evidence(
+    STEP_OPTIMUM,
+    EvidenceKind.SYMBOLIC,
+    domain="all K_A >= 2, K_B >= 2, mu > 0",
+    steps=("singular values", "gradient blocks", "full phase", "alignment", "ratio", "radius"),
+)
+def step_conditions(proof: Proof) -> None:
+    """KKT in the normalisation pi_B = 1, pi_A = R: active singular values of -G equal mu."""
+    p_o, p_m = o / R, m / R
+    p_t = 1 - (K_A - 1) * p_o - K_B * p_m
+    q_full = (mu - proof.term("majority rows", K_A) * q) / K_B
+    full = gradient_block(R, sp.Integer(1), (p_t, p_o, p_m), (q_full + 1 - mu, q_full, q))
+    proof.zero(sp.Matrix(full.column_sums), "full phase (mu < 1): columns of -G are centred")
+    proof.equal(full.e, mu, "minority block equals mu, with q_t - q_o = 1 - mu > 0 so e > 0")
+    q_o = (1 - K_A * q) / K_B
+    merged = gradient_block(R, sp.Integer(1), (p_t, p_o, p_m), (q_o, q_o, q))
+    proof.equal(merged.e, 1, "merged (mu >= 1): the minority block is 1 <= mu, so e = 0")
+    o_closed = (mu - K_B * m) / K_A
+    proof.equal(full.a.subs(o, o_closed), mu, "majority block equals mu")
+    m_closed = sp.sqrt((mu**2 / K - K_A * q**2) / K_B)
+    proof.equal(mixed_value(full.c, full.d).subs(m, m_closed), mu**2, "mixed value equals mu")
+    y_s = sp.Symbol("y", real=True)
+    c_z = ((K_B - 1) * e - K_B * y_s) / K
+    d_z = c_z * m / q
+    proof.equal(c_z * full.d - d_z * full.c, 0, "Z and -G share the mixed direction")
+    proof.equal(((K_B - 1) * e - K * c_z) / K_B, y_s, "log(q_t/q) = y fixes c")
+    a_closed = -K * d_z - K_A * sp.log(o / m)
+    proof.equal(
+        ((K_A - 1) * a_closed - K * d_z) / K_A, a_closed + sp.log(o / m), "log(p_t/p_m) fixes a"
+    )
+    proof.equal(
+        (p_t / p_o).subs(o, o_closed).subs(R, o_closed * (sp.exp(a) - 1) + mu),
+        sp.exp(a),
+        "R = o (e^a - 1) + mu",
+    )
+    size = sp.Symbol("c", positive=True)
+    proof.equal(
+        sp.simplify(sp.sqrt(mixed_value(size, size * m / q).subs(m, m_closed))),
+        size * mu / q,
+        "the mixed singular value of Z is |c| mu/q",
+    )
+
+
+@evidence(
+    R1_CLOSED,
+    EvidenceKind.SYMBOLIC,
+    domain="all K_A >= 2, K_B >= 2, all budgets",
+    steps=("gradient blocks", "threshold", "finite", "after R_0"),
+)
+def vanishing_threshold(proof: Proof) -> None:
+    """With w_B = h_B = 0 only the majority block is active and mu is its value."""
+    t, S = sp.symbols("t S", positive=True)  # t = e^{-a/K_A}
+    p = (1 - ((K_A - 1) * t + K_B) / S, t / S, 1 / S)
+    G = gradient_block(R, sp.Integer(1), p, (1 / K, 1 / K, 1 / K))
+    proof.equal(G.a, R * (K_A * t + K_B) / S, "majority block: mu = R (K_A t + K_B)/S")
+    proof.equal(G.e, 1, "minority block: pi_B")
+    root_closed = (K_A * t + K_B) ** 2 - proof.term("K K_B", K * K_B)
+    closed = sp.sqrt(K_A / K) * S / sp.sqrt(root_closed)
+    proof.zero((mixed_value(G.c, G.d) - G.a**2).subs(R, closed), "mixed = mu at R_1")
+    root, root_B = sp.symbols("r s", positive=True)
+    squares = {K_A: root**2 - root_B**2, K_B: root_B**2}
+    edge = root_B / (root + root_B)
+    proof.zero(
+        root_closed.subs(squares).subs(t, edge),
+        "the root closes at t = 1/(1 + sqrt(K/K_B)), i.e. tau = K_A(K_A-1) ln(1 + sqrt(K/K_B))",
+    )
+    proof.positive(sp.diff((K_A * t + K_B) ** 2, t), "and is real above")
+    floor = sp.sqrt(K_A / K) / sp.sqrt(K**2 - K * K_B)
+    proof.equal(sp.simplify(floor), 1 / K, "R_1/S >= 1/K because t <= 1")
+    proof.equal(mixed_value(1 / K, 1 / K), 1, "hence mu = mixed >= 1 = pi_B at R_1: R_1 >= R_0")
+    tau = sp.Symbol("tau", positive=True)
+    a_tau = tau / (K_A - 1)
+    odds = sp.exp(a_tau * (K_A - 1) / K_A) + (K_A - 1) * t + K_B
+    closed_tau = closed.subs(S, odds).subs(t, sp.exp(-a_tau / K_A))
+    proof.tie(
+        closed_tau,
+        [K_A, K_B, tau],
+        lambda A, B, radius: solvers.R1(A, B, radius),
+        points(8, 10, (3, 10), (2, 10), (0.2, 3.0)),
+        "solvers.R1",
+    )
+
+
+@evidence(OVERSAMPLING, EvidenceKind.SYMBOLIC, domain="all n_A, n_B, K_A, K_B", steps=("shares",))
+def oversampling_shares(proof: Proof) -> None:
+    """The risk's shares are all that the model sees of the class sizes."""
+    n_A, n_B, weight = sp.symbols("n_A n_B w_r", positive=True)
+
+    def share(minority: sp.Expr) -> sp.Expr:
+        return minority / (K_A * n_A + K_B * minority)
+
+    weighted = weight * n_B / (K_A * n_A + proof.term("weight", weight) * K_B * n_B)
+    proof.equal(weighted, share(weight * n_B), "share of a minority class")
+
+
+@evidence(
+    OVERSAMPLING_R0,
+    EvidenceKind.SYMBOLIC,
+    domain="all K_A >= 2, K_B >= 2, all budgets",
+    steps=("effective ratio",),
+)
+def oversampling_ratio(proof: Proof) -> None:
+    """Collapse iff the effective ratio reaches R_0, which does not depend on the sizes."""
+    n_A, n_B, weight = sp.symbols("n_A n_B w_r", positive=True)
+    effective = (n_A / proof.term("weighted", weight * n_B)).subs(n_A, R * n_B)
+    proof.equal(effective, R / weight, "effective ratio R/w_r")
+    proof.equal(effective.subs(weight, R), 1, "balanced at w_r = R")

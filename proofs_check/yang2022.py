@@ -1,0 +1,364 @@
+"""Evidence for Yang et al. (2022): fixed frames, dot regression, per-vector budgets."""
+
+from __future__ import annotations
+
+import math
+
+import sympy as sp
+import torch
+
+from proofs_check._harness import Measurement, evidence
+from proofs_check._proof import Proof, points
+from proofs_check.zhu2021 import K, a, symmetric_loss
+from ufm.claims import EvidenceKind
+from ufm.geometry import SimplexETF, etf
+from ufm.losses import CrossEntropy, DotRegression
+from ufm.objective import Objective, Point
+from ufm.problem import Fixed, Problem, Sphere
+from ufm.theory.yang2022 import (
+    CE_RATE,
+    CODE_WEIGHTS,
+    DR_FASTER,
+    DR_MINIMISER,
+    DR_QUARTIC,
+    DR_REGIMES,
+    FIXED_ETF_CE,
+    GRADIENTS,
+    TWO_ANGLE,
+    VECTOR_DUAL,
+)
+
+
+E_W, E_H = sp.symbols("E_W E_H", positive=True)
+s = sp.sqrt(E_W * E_H)
+p_1 = 1 / (1 + (K - 1) * sp.exp(-K * s / (K - 1)))
+p_o = (1 - p_1) / (K - 1)
+
+
+def fixed_frame(K: int, E_W: float, E_H: float, loss: CrossEntropy | DotRegression) -> Problem:
+    """A model with the classifier fixed to an ETF and features on spheres.
+
+    Args:
+        K: Number of classes; d = K.
+        E_W: Squared norm of the rows.
+        E_H: Squared norm of the features.
+        loss: The loss.
+
+    Returns:
+        The problem.
+    """
+    return Problem(
+        K=K, d=K, n=(1,) * K, loss=loss, reg=Sphere(E_W=E_W, E_H=E_H),
+        classifier=Fixed(SimplexETF(E_W)),
+    )  # fmt: skip
+
+
+@evidence(
+    FIXED_ETF_CE,
+    EvidenceKind.SYMBOLIC,
+    domain="all K >= 2, all n_k, E_W, E_H; the problem separates over samples",
+    steps=("stationarity", "lower bound", "equality"),
+)
+def fixed_frame_optimum(proof: Proof) -> None:
+    """Rows of the ETF sum to zero: sum_{j != k} w_j = -w_k and likewise for the logits."""
+    p_k, own = sp.symbols("p_k w", real=True)
+    p = (1 - p_k) / (K - 1)
+    others = -proof.term("sum of the other rows", own)
+    proof.equal(
+        (1 - p_k) * own - p * others,
+        K / (K - 1) * (1 - p_k) * own,
+        "-gradient is a positive multiple of w_k at the symmetric point: KKT on the ball",
+    )
+    z = sp.Symbol("z_k", real=True)
+    differences = -z - (K - 1) * z
+    proof.equal(differences, -K * z, "sum_j (z_j - z_k) = -K z_k >= -K s by Cauchy-Schwarz")
+    scale = proof.term("scale", K * s / (K - 1))
+    bound = symmetric_loss(a) + ((K - 1) * a - K * s) / (sp.exp(a) + K - 1)
+    proof.equal(
+        bound.subs(a, scale), symmetric_loss(K * s / (K - 1)), "tangent inequality at a = Ks/(K-1)"
+    )
+    proof.equal(-s / (K - 1) - s, -scale, "h = sqrt(E_H/E_W) w_k has these differences: equality")
+
+
+@evidence(
+    DR_MINIMISER,
+    EvidenceKind.SYMBOLIC,
+    domain="all K, n_k, E_W, E_H, any frame of equal norms",
+    steps=("Cauchy-Schwarz",),
+)
+def dot_regression_zero(proof: Proof) -> None:
+    """Where the square vanishes the distance to the frame vector is |h|^2 - E_H <= 0."""
+    inner, norm2 = sp.symbols("wh hh", real=True)
+    ratio = proof.term("ratio", sp.sqrt(E_H / E_W))
+    distance = norm2 - 2 * ratio * inner + ratio**2 * E_W
+    proof.equal(distance.subs(inner, s), norm2 - E_H, "|h - sqrt(E_H/E_W) w|^2 where w.h = s")
+
+
+@evidence(
+    GRADIENTS,
+    EvidenceKind.SYMBOLIC,
+    domain="all K, d, n_k; any W",
+    steps=("feature", "classifier", "dot regression"),
+)
+def gradient_split(proof: Proof) -> None:
+    """One logit enters log(e^{z_j} + rest) alone; z_j = w_j.h is linear in w_j and in h."""
+    z_j, rest = sp.Symbol("z_j", real=True), sp.Symbol("rest", positive=True)
+    p_j = sp.exp(z_j) / (sp.exp(z_j) + rest)
+    proof.equal(
+        sp.diff(sp.log(sp.exp(z_j) + rest), z_j), proof.term("softmax", p_j), "d lse/dz_j = p_j"
+    )
+    proof.equal(
+        -sp.diff(sp.log(sp.exp(z_j) + rest) - z_j, z_j), 1 - p_j, "label: 1 - p_k, the pull"
+    )
+    n_k, total = sp.symbols("n_k N", positive=True)
+    proof.equal(n_k + (total - n_k), total, "w_k meets n_k pulling and N - n_k pushing samples")
+    cosine, length = sp.Symbol("cos", real=True), sp.Symbol("s", positive=True)
+    loss = (z_j - length) ** 2 / (2 * length)
+    proof.equal(
+        -sp.diff(loss, z_j).subs(z_j, length * cosine), 1 - cosine, "dot regression: pure pull"
+    )
+    proof.tie(
+        -sp.diff(loss, z_j),
+        [z_j, length],
+        lambda z, target: (
+            -DotRegression(target).grad(
+                torch.tensor([[z], [0.0]], dtype=torch.float64), torch.tensor([0])
+            )[0, 0]
+        ),
+        points(9, 6, (-2.0, 2.0), (0.5, 3.0)),
+        "DotRegression.grad",
+    )
+
+
+@evidence(
+    CODE_WEIGHTS,
+    EvidenceKind.SYMBOLIC,
+    domain="all counts n_k >= 1, gamma > 0; features normalised",
+    steps=("code gradient", "printed gradient"),
+)
+def class_balanced_code(proof: Proof) -> None:
+    """Gradients in the unit feature, coefficient of the unit frame vector m_k."""
+    cosine, L = sp.Symbol("cos", real=True), sp.Symbol("L", positive=True)
+    count, gamma = sp.symbols("n_k gamma", positive=True)
+    inner = L * cosine
+    code = sp.diff((inner - L) ** 2 / 2, cosine)
+    proof.equal(code, -(proof.term("length", L) ** 2) * (1 - cosine), "code: (dot - L)^2/2")
+    printed = sp.diff((inner - L) ** 2 / (2 * L), cosine)
+    proof.equal(printed, -L * (1 - cosine), "printed: (dot - s)^2/(2s) with s = L")
+    length = sp.sqrt(gamma / count)
+    proof.equal(count * length**2, gamma, "total weight of a class present: gamma, for every count")
+    proof.equal(count * length, sp.sqrt(gamma * count), "printed: square-root balancing")
+
+
+@evidence(
+    CE_RATE,
+    EvidenceKind.SYMBOLIC,
+    domain="all K >= 2, E_W, E_H; at the optimum",
+    steps=("curvature", "in span", "outside span"),
+)
+def sphere_hessian(proof: Proof) -> None:
+    """Tangent t at h: t'W'(diag p - pp')W t - (grad.h/|h|^2)|t|^2, x_j = w_j.t, x_k = 0."""
+    curvature = proof.term("curvature", K / (K - 1) * (1 - p_1) * sp.sqrt(E_W / E_H))
+    proof.equal(
+        K / (K - 1) * (1 - p_1) * s / E_H, curvature, "-grad.h/E_H with -grad = K/(K-1)(1-p_1)w_k"
+    )
+    square, total = sp.symbols("X2 X1", real=True)
+    form = p_o * square - (p_o * total) ** 2
+    proof.equal(form.subs(total, 0), p_o * square, "sum_j x_j = 0, so the rank-one part vanishes")
+    in_span = curvature + p_o * E_W * K / (K - 1)
+    proof.equal(
+        in_span,
+        K / (K - 1) * ((1 - p_1) * sp.sqrt(E_W / E_H) + E_W * p_o),
+        "in the span sum x_j^2 = E_W K/(K-1) |t|^2 by tightness; outside it x = 0",
+    )
+    grid = points(10, 6, (3, 9), (0.5, 3.0), (0.5, 3.0))
+    proof.tie(in_span, [K, E_W, E_H], _curvature_in_span, grid, "Objective.hvp, in span")
+    proof.tie(curvature, [K, E_W, E_H], _curvature_outside, grid, "Objective.hvp, outside")
+
+
+def _curvature_in_span(K: int, E_W: float, E_H: float) -> float:
+    frame = etf(K, K)
+    return _sphere_curvature(K, E_W, E_H, frame[1] - frame[2])
+
+
+def _curvature_outside(K: int, E_W: float, E_H: float) -> float:
+    return _sphere_curvature(K, E_W, E_H, torch.eye(K, dtype=torch.float64)[K - 1])
+
+
+def _sphere_curvature(K: int, E_W: float, E_H: float, tangent: torch.Tensor) -> float:
+    objective = Objective.stack([fixed_frame(K, E_W, E_H, CrossEntropy())], K)
+    frame = etf(K, K)
+    x = Point(E_W**0.5 * frame[None], E_H**0.5 * frame.mT[None], torch.zeros(1, K).double())
+    unit = torch.zeros_like(x.H)
+    unit[0, :, 0] = tangent / tangent.norm()
+    direction = Point(torch.zeros_like(x.W), unit, torch.zeros_like(x.b))
+    second = (objective.hvp(x, direction).H * unit).sum()
+    radial = (objective.value_and_grad(x)[1].H[0, :, 0] * x.H[0, :, 0]).sum() / E_H
+    return float(K * (second - radial))
+
+
+@evidence(
+    DR_QUARTIC,
+    EvidenceKind.SYMBOLIC,
+    domain="all E_W, E_H; the rate for the gradient flow of the leading term",
+    steps=("quartic", "flow"),
+)
+def quartic_minimum(proof: Proof) -> None:
+    """On the sphere w.h = s cos(theta): the loss is s (1 - cos theta)^2 / 2."""
+    theta, target = sp.Symbol("theta", real=True), sp.Symbol("s", positive=True)
+    loss = target * (1 - sp.cos(theta)) ** 2 / 2
+    leading = proof.term("leading", target / 8 * theta**4)
+    proof.equal(
+        sp.series(loss, theta, 0, 6).removeO(), leading, "no term below the fourth: zero Hessian"
+    )
+    t, eta, start = sp.symbols("t eta theta_0", positive=True)
+    rate = proof.term("rate", eta * sp.sqrt(E_W / E_H))
+    flow = -eta / E_H * sp.diff(s / 8 * theta**4, theta)
+    solution = 1 / sp.sqrt(rate * t + start**-2)
+    proof.equal(
+        sp.diff(solution, t),
+        flow.subs(theta, solution),
+        "theta = (eta sqrt(E_W/E_H) t + theta_0^-2)^(-1/2) solves theta' = -(eta/E_H) L'(theta)",
+    )
+
+
+def angle_after(
+    K: int, E: float, loss: CrossEntropy | DotRegression, *, steps: int, seed: int = 0
+) -> float:
+    """Angle to the optimum after Riemannian gradient descent from an angle of 1.2.
+
+    Each loss with the inverse of its largest curvature as step: ``2(K-1)/(K E)`` for
+    cross-entropy and ``sqrt(E_H/E_W) = 1`` for dot regression.
+
+    Args:
+        K: Number of classes, d = K.
+        E: Both budgets.
+        loss: The loss.
+        steps: Number of steps.
+        seed: Of the random tangent direction of the start.
+
+    Returns:
+        The angle in radians.
+    """
+    W = E**0.5 * etf(K, K)
+    target = W[0] / W[0].norm()
+    generator = torch.Generator().manual_seed(seed)
+    tangent = torch.randn(K, generator=generator, dtype=torch.float64)
+    tangent = tangent - (tangent @ target) * target
+    h = E**0.5 * (math.cos(1.2) * target + math.sin(1.2) * tangent / tangent.norm())
+    eta = 2 * (K - 1) / (K * E) if isinstance(loss, CrossEntropy) else 1.0
+    label = torch.tensor([0])
+    for _ in range(steps):
+        gradient = W.mT @ loss.grad((W @ h).unsqueeze(-1), label).squeeze(-1)
+        h = h - eta * (gradient - (gradient @ h / E) * h)
+        h = h * (E**0.5 / h.norm())
+    return 2 * math.asin(min(1.0, float((h / E**0.5 - target).norm()) / 2))
+
+
+@evidence(
+    CE_RATE,
+    EvidenceKind.NUMERIC,
+    domain="K = 10, E = 1 and 5; K = 100, E = 1: measured contraction of gradient descent",
+)
+def measured_linear_rate(measure: Measurement) -> None:
+    """The slowest direction contracts by |1 - eta * curvature| a step."""
+    for classes, E, early, late in ((10, 1.0, 30, 40), (10, 5.0, 800, 900), (100, 1.0, 250, 260)):
+        eta = 2 * (classes - 1) / (classes * E)
+        ratio = angle_after(classes, E, CrossEntropy(), steps=late) / angle_after(
+            classes, E, CrossEntropy(), steps=early
+        )
+        factors = (
+            abs(1 - eta * curvature(classes, E, E))
+            for curvature in (_curvature_in_span, _curvature_outside)
+        )
+        predicted = max(factors) ** (late - early)
+        measure.below(f"relative error, K = {classes}, E = {E:g}", abs(ratio / predicted - 1), 1e-3)
+
+
+@evidence(
+    DR_QUARTIC,
+    EvidenceKind.NUMERIC,
+    domain="K = 10, E = 1, eta = 1, t = 4000 steps of gradient descent",
+)
+def measured_sublinear_rate(measure: Measurement) -> None:
+    """theta_t sqrt(eta' t) tends to one."""
+    angle = angle_after(10, 1.0, DotRegression(1.0), steps=4000)
+    measure.record("theta sqrt(eta' t)", angle * 4000**0.5)
+    measure.below("distance from one", abs(angle * 4000**0.5 - 1), 2e-3)
+
+
+@evidence(
+    DR_REGIMES,
+    EvidenceKind.NUMERIC,
+    domain="4000 steps from 1.2 rad, each loss with its inverse curvature as step; K = 10, "
+    "E_W = E_H = 1 and 20",
+)
+def regimes(measure: Measurement) -> None:
+    """Cross-entropy is ahead before it saturates, dot regression after."""
+    for E in (1.0, 20.0):
+        ce = angle_after(10, E, CrossEntropy(), steps=4000)
+        dr = angle_after(10, E, DotRegression(E), steps=4000)
+        measure.record(f"CE, E = {E:g}", ce)
+        measure.record(f"DR, E = {E:g}", dr)
+        measure.true("CE ahead at E = 1, DR ahead at E = 20", (ce < dr) == (E == 1.0))
+
+
+@evidence(
+    DR_FASTER,
+    EvidenceKind.COUNTEREXAMPLE,
+    domain="K = 10, E_W = E_H = 1, the setting of the released code; 4000 steps from 1.2 rad",
+)
+def slower_and_sublinear(measure: Measurement) -> None:
+    """Cross-entropy is at rounding level; dot regression halves its angle in 4 times the steps."""
+    quarter, full = (angle_after(10, 1.0, DotRegression(1.0), steps=t) for t in (1000, 4000))
+    measure.below("CE angle", angle_after(10, 1.0, CrossEntropy(), steps=4000), 1e-12)
+    measure.above("DR angle", full, 1e-2)
+    measure.below("|DR ratio 4t/t - 1/2|", abs(full / quarter - 0.5), 1e-2)
+
+
+@evidence(
+    VECTOR_DUAL,
+    EvidenceKind.SYMBOLIC,
+    domain="all K, class shares, E_W, E_H, positive multipliers",
+    steps=("bound", "stationary multipliers"),
+)
+def per_vector_bound(proof: Proof) -> None:
+    """|<M, B^(1/2) W H A^(1/2)>| <= |M| |B^(1/2) W|_F |H A^(1/2)|_F <= E_W tr B + E_H tr A."""
+    x, y = sp.symbols("x y", nonnegative=True)
+    norm = proof.term("norm bound", sp.Integer(2))
+    proof.equal(x**2 + y**2 - norm * x * y, (x - y) ** 2, "|M| = 2, x = |B^(1/2)W|, y = |HA^(1/2)|")
+    multiplier, length, budget = sp.symbols("beta w E", positive=True)
+    pull = sp.diff(multiplier * (length**2 - budget), length)
+    found = proof.term("projection", pull * length / (2 * budget))
+    proof.equal(
+        found.subs(length, sp.sqrt(budget)),
+        multiplier,
+        "-(GH')_k = 2 beta_k w_k with |w_k|^2 = E_W gives beta_k; likewise alpha_k",
+    )
+
+
+@evidence(
+    TWO_ANGLE,
+    EvidenceKind.SYMBOLIC,
+    domain="all K_A >= 2, K_B >= 2, E_W, E_H; at the optimum over the two angles",
+    steps=("alpha", "beta", "contrast"),
+)
+def two_angle_criterion(proof: Proof) -> None:
+    """Merged state: w_B = sqrt(E_W) u, h_B = sqrt(E_H) u, majorities at angles phi_w, phi_h to u.
+
+    Multipliers of a minority class from its own row and column of -G, in units pi_B = 1; the
+    contrast value of -G is pi_B, and must be at most 2 sqrt(alpha beta).
+    """
+    K_A, K_B, R, q, p = sp.symbols("K_A K_B R q_m p_m", positive=True)
+    cos_w, cos_h = sp.symbols("cos_w cos_h", real=True)
+    q_o = (1 - proof.term("majority mass", K_A * q)) / K_B
+    sample = s - (K_A * q * s * cos_w + K_B * q_o * s)
+    proof.equal(sample, K_A * q * s * (1 - cos_w), "-(W'G)_k.h_k for a minority column")
+    row = s * (1 - K_B * q_o) - K_A * R * p * s * cos_h
+    proof.equal(row, K_A * s * (q - R * p * cos_h), "-(GH')_k.w_k for a minority row")
+    alpha, beta = sample / (2 * E_H), row / (2 * E_W)
+    proof.equal(
+        4 * alpha * beta,
+        K_A**2 * q * (1 - cos_w) * (q - R * p * cos_h),
+        "merged iff 4 alpha beta >= pi_B^2 = 1",
+    )
