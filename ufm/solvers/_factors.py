@@ -79,7 +79,8 @@ class Factors:
         alpha, beta = torch.ones_like(objective.lam_W), torch.ones_like(p)
         gain = s = None
         if isinstance(problem.reg, BUDGETS) and problem.is_learnable:
-            alpha = (objective.E_W / objective.E_H) ** 0.25
+            # Not a power of 1/4: its last bit depends on an entry's place in the batch.
+            alpha = (objective.E_W / objective.E_H).sqrt().sqrt()
             beta = beta / alpha.unsqueeze(-1)
         elif isinstance(problem.reg, RIDGES) and bool((p > 0).all()):
             mean = p.mean(-1)

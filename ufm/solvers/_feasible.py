@@ -33,7 +33,7 @@ def into_budgets(objective: Objective, x: Point) -> Point:
     if isinstance(problem.reg, AverageBudget) and problem.is_learnable:
         used_W, used_H = objective.used(x)
         some = (used_W > 0) & (used_H > 0)
-        t = torch.where(some, used_H / used_W, 1.0).pow(0.25).unsqueeze(-1)
+        t = torch.where(some, used_H / used_W, 1.0).sqrt().sqrt().unsqueeze(-1)
         x = Point(x.W * t, x.H / t, x.b)
     used_W, used_H = objective.used(x)
     H = x.H * _shrink(used_H).unsqueeze(-2)

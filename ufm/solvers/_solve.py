@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 
 from ufm._typing import Tensor
 from ufm.counts import check_count
-from ufm.methods import LBFGS, GradientDescent, GradientFlow, Method
+from ufm.methods import LBFGS, GradientDescent, GradientFlow, Method, Newton
 from ufm.objective import Objective, Point
 from ufm.problem import Problem
 from ufm.solution import Solution, SolveError, checked_point
-from ufm.solvers import descent, flow, lbfgs
+from ufm.solvers import descent, flow, lbfgs, newton
 from ufm.solvers._result import Result
 from ufm.status import STATUSES, Status
 
@@ -93,19 +94,20 @@ def _dispatch(
     match method:
         case LBFGS():
             objective = _on_class_means(problems, device)
-            x = _checked_start(start, problems, device)
-            return objective, lbfgs.run(objective, method, start=x, seeds=seeds, callback=callback)
+            run = partial(lbfgs.run, objective, method)
+        case Newton():
+            objective = _on_class_means(problems, device)
+            run = partial(newton.run, objective, method)
         case GradientFlow():
             objective = _on_features(problems, device, class_means=method.class_means)
-            x = _checked_start(start, problems, device, M=objective.M)
-            return objective, flow.run(objective, method, start=x, seeds=seeds, callback=callback)
+            run = partial(flow.run, objective, method)
         case GradientDescent():
             objective = _on_features(problems, device, class_means=method.class_means)
-            x = _checked_start(start, problems, device, M=objective.M)
-            run = descent.run
-            return objective, run(objective, method, start=x, seeds=seeds, callback=callback)
+            run = partial(descent.run, objective, method)
         case _:
             raise ValueError(f"method must be a known method, got {method!r}")
+    x = _checked_start(start, problems, objective)
+    return objective, run(start=x, seeds=seeds, callback=callback)
 
 
 def _on_class_means(problems: tuple[Problem, ...], device: torch.device) -> Objective:
@@ -129,23 +131,19 @@ def _on_features(
 
 
 def _checked_start(
-    start: Point | None,
-    problems: tuple[Problem, ...],
-    device: torch.device,
-    *,
-    M: int | None = None,
+    start: Point | None, problems: tuple[Problem, ...], objective: Objective
 ) -> Point | None:
     if start is None:
         return None
     x = checked_point(problems[0], *start)
-    if M is not None and x.H.shape[-1] != M:
-        raise ValueError(f"start must have M={M} feature columns, got {x.H.shape[-1]}")
+    if x.H.shape[-1] != objective.M:
+        raise ValueError(f"start must have M={objective.M} feature columns, got {x.H.shape[-1]}")
     B = len(problems)
     if x.W.ndim == 2:
         x = Point(*(t.expand(B, *t.shape) for t in x))
     if x.W.shape[0] != B:
         raise ValueError(f"start must have one point or B={B} of them, got {x.W.shape[0]}")
-    return Point(*(t.to(device) for t in x))
+    return Point(*(t.to(objective.c) for t in x))
 
 
 def _checked_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:

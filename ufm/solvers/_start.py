@@ -75,7 +75,7 @@ def _frame_rows(objective: Objective) -> Float[Tensor, "B R d"] | None:
         return None
     frame = helmert(K) if centred else torch.eye(K, dtype=torch.float64)
     frame = torch.nn.functional.pad(frame, (0, d - frame.shape[-1])).to(objective.c)
-    rows = frame * (K * objective.c).unsqueeze(-1) ** 0.25
+    rows = frame * (K * objective.c).sqrt().sqrt().unsqueeze(-1)
     if centred:
         rows = rows - rows.mean(-2, keepdim=True)
     return torch.cat([rows, rows], 1)

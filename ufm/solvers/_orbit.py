@@ -1,0 +1,51 @@
+"""The rotations (W R, R' H) that leave a model alone, taken out of directions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from ufm._typing import Float, Tensor
+from ufm.solvers._charts import Chart
+
+
+# Pairs of axes that hold less than this share of the factors are not rotated: the orbit there is
+# shorter than the distance to the optimum, and the Hessian along it is not small.
+EMPTY = 1e-10
+
+
+def horizontal(
+    chart: Chart, x: Float[Tensor, "B P"]
+) -> Callable[[Float[Tensor, "B P"]], Float[Tensor, "B P"]]:
+    r"""Projector onto the directions orthogonal to the rotation orbit of a point.
+
+    The nearest :math:`(\tilde W\Omega, \tilde V\Omega)` with skew :math:`\Omega` to a direction
+    (A, B) solves :math:`C\Omega + \Omega C = S - S^\top`, where
+    :math:`C = \tilde W^\top\tilde W + \tilde V^\top\tilde V` and
+    :math:`S = \tilde W^\top A + \tilde V^\top B`: one eigendecomposition a point.
+
+    Args:
+        chart: Manifold; with a fixed classifier there is no orbit.
+        x: Point.
+
+    Returns:
+        The projector.
+    """
+    if chart.factors.fixed_W is not None:
+        return lambda v: v
+    W, V, _ = chart.split(x)
+    values, U = torch.linalg.eigh(W.mT @ W + V.mT @ V)
+    pairs = values.unsqueeze(-1) + values.unsqueeze(-2)
+    held = pairs > EMPTY * values.amax(-1)[:, None, None]
+    inverse = torch.where(held, 1 / pairs, 0.0)
+
+    def project(v: Float[Tensor, "B P"]) -> Float[Tensor, "B P"]:
+        A, B, _ = chart.split(v)
+        S = W.mT @ A + V.mT @ B
+        rotation = U @ (inverse * (U.mT @ (S - S.mT) @ U)) @ U.mT
+        block = torch.cat([W @ rotation, V @ rotation], 1)
+        rest = torch.nn.functional.pad(block, (0, chart.width - chart.d)).flatten(1)
+        return v - torch.nn.functional.pad(rest, (0, v.shape[-1] - rest.shape[-1]))
+
+    return project
