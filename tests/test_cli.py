@@ -97,7 +97,7 @@ def test_claims(capsys):
         (("solve", "--K", "3", "--device", "cuda:99"), "device must be"),
         (("solve", "--K", "3", "--out", "/no/such/folder/x"), "out must be in an existing folder"),
         (("solve", "--K", "3", "--seeds", "0"), "seeds must be"),
-        (("solve", "--K", "3", "no-reg"), "has no minimiser"),
+        (("solve", "--K", "3", "no-reg"), "must have a minimiser"),
         (("claims", "show", "fang2021.thm55"), "fang2021"),
         (("certify", "absent.npz"), "absent.npz"),
     ],
@@ -112,8 +112,11 @@ def test_bad_input_is_one_line_and_status_two(capsys, args, words):
 
 
 @pytest.mark.parametrize("args", [("solve", "--K", "three"), ("sovle",), ("solve", "--rate", "1")])
-def test_unparsable_arguments_exit_two(capsys, args):
-    assert run(capsys, *args)[0] == 2
+def test_unparsable_arguments_are_one_line_and_status_two(capsys, args):
+    status, out, err = run(capsys, *args)
+    assert (status, out) == (2, "")
+    assert err.startswith("ufm: ")
+    assert err.count("\n") == 1
 
 
 def test_non_finite_features_are_refused(capsys, tmp_path: Path):

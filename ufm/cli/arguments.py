@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union
 
 import tyro
 
 from ufm.counts import balanced_sizes, exponential_sizes, step_sizes, step_weights
 from ufm.geometry.specs import SimplexETF
-from ufm.losses import CrossEntropy, DotRegression, SquaredError
-from ufm.methods import LBFGS, ClosedForm, Convex, GradientDescent, GradientFlow
+from ufm.losses import CrossEntropy, DotRegression, Loss, SquaredError
+from ufm.methods import LBFGS, ClosedForm, Convex, GradientDescent, GradientFlow, Method
 from ufm.problem import (
     AverageBudget,
+    Bias,
     ClassMeanDecay,
     Fixed,
     FreeBias,
@@ -23,6 +24,7 @@ from ufm.problem import (
     NoReg,
     PenalisedBias,
     Problem,
+    Regulariser,
     Sphere,
     VectorBudget,
     WeightDecay,
@@ -40,12 +42,18 @@ def _one_of(*kinds: type) -> Any:
     return Union[tuple(options)]  # noqa: UP007 - built at run time
 
 
-AnyLoss = _one_of(CrossEntropy, SquaredError, DotRegression)
-AnyRegulariser = _one_of(
-    AverageBudget, VectorBudget, Sphere, WeightDecay, ClassMeanDecay, NoReg
-)  # fmt: skip
-AnyBias = _one_of(NoBias, FreeBias, PenalisedBias)
-AnyMethod = _one_of(LBFGS, GradientFlow, GradientDescent, Convex, ClosedForm)
+if TYPE_CHECKING:
+    AnyLoss: TypeAlias = Loss
+    AnyRegulariser: TypeAlias = Regulariser
+    AnyBias: TypeAlias = Bias
+    AnyMethod: TypeAlias = Method
+else:
+    AnyLoss = _one_of(CrossEntropy, SquaredError, DotRegression)
+    AnyRegulariser = _one_of(
+        AverageBudget, VectorBudget, Sphere, WeightDecay, ClassMeanDecay, NoReg
+    )  # fmt: skip
+    AnyBias = _one_of(NoBias, FreeBias, PenalisedBias)
+    AnyMethod = _one_of(LBFGS, GradientFlow, GradientDescent, Convex, ClosedForm)
 
 
 @dataclass(frozen=True, kw_only=True)

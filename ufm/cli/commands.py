@@ -43,6 +43,9 @@ def run(command: Command) -> int:
 
     Returns:
         The exit status.
+
+    Raises:
+        ValueError: If an input is wrong; the message is one line.
     """
     match command:
         case Solve():
@@ -64,6 +67,8 @@ def run(command: Command) -> int:
             return _runs(command)
         case Doctor():
             return _doctor(command)
+        case _:
+            raise ValueError(f"command must be a known one, got {command!r}")
 
 
 def _solve(args: Solve) -> int:
@@ -86,9 +91,14 @@ def _report_certificate(sol: Solution, *, rigorous: bool, json: bool) -> int:
     rows = [_row(sol, cert, i) for i in range(len(sol))]
     if json:
         report.json({"version": ufm.__version__, "instances": rows})
-    report.table("certificates", rows, hide=("problem", "advice"))
-    for advice in sorted({row["advice"] for row in rows if row["status"] != "CONVERGED"}):
-        report.text(advice)
+    if len(rows) == 1:
+        shown = {key: value for key, value in rows[0].items() if key != "problem"}
+        report.record("certificate", shown | {"bracket": [repr(x) for x in shown["bracket"]]})
+    else:
+        names = ("seed", "status", "value", "gap", "margin", "rank", "certified", "bound")
+        report.table("certificates", rows, names)
+        for advice in sorted({row["advice"] for row in rows if row["status"] != "CONVERGED"}):
+            report.text(advice)
     return PASSED if all(row["certified"] for row in rows) else NOT_CERTIFIED
 
 
@@ -96,7 +106,7 @@ def _row(sol: Solution, cert: Certificate, i: int) -> dict:
     single, one = (sol[i], cert[i]) if sol.batch_shape else (sol, cert)
     status = single.status
     assert isinstance(status, ufm.Status)
-    row = {
+    return {
         "seed": single.seeds[0],
         "status": status.name,
         "steps": int(single.steps),
@@ -110,12 +120,10 @@ def _row(sol: Solution, cert: Certificate, i: int) -> dict:
         "rank": int(one.rank),
         "bound": one.bound[0],
         "certified": bool(one.passed),
+        "bracket": list(one.bracket[0]) if one.bracket is not None else [],
         "problem": encode(single.problem),
         "advice": status.value,
     }
-    if one.bracket is not None:
-        row["bracket"] = list(one.bracket[0])
-    return row
 
 
 def _nc(args: Nc) -> int:
@@ -149,7 +157,7 @@ def _predict(args: Predict) -> int:
     ]
     if args.json:
         report.json({"problem": encode(problem), "predictions": rows})
-    report.table("theorems that hold here", rows)
+    report.table("theorems that hold here", rows, ("claim", "status", "value", "unique", "says"))
     return PASSED
 
 
@@ -167,7 +175,7 @@ def _claims_list(*, json: bool) -> int:
     ]
     if json:
         report.json(rows)
-    report.table("claims", rows, hide=("source",))
+    report.table("claims", rows, ("id", "kind", "status", "statement"))
     return PASSED
 
 
@@ -207,7 +215,7 @@ def _runs(args: Runs) -> int:
     rows = store.list() if args.action == "list" else store.verify()
     if args.json:
         report.json(rows)
-    report.table(f"runs in {args.store}", rows)
+    report.table(f"runs in {args.store}", rows, tuple(rows[0]) if rows else ("kind", "key"))
     return PASSED if all(row.get("ok", True) for row in rows) else NOT_CERTIFIED
 
 

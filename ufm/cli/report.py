@@ -9,7 +9,7 @@ import math
 import os
 import platform
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -49,20 +49,21 @@ def json(data: Any) -> None:
     sys.stdout.write(json_module.dumps(_finite(data), indent=1, allow_nan=False) + "\n")
 
 
-def table(title: str, rows: Sequence[Mapping[str, Any]], hide: Iterable[str] = ()) -> None:
-    """Show rows as a table on stderr.
+def table(title: str, rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
+    """Show rows as a table on stderr, a line each; the last column gives way if it is too wide.
 
     Args:
         title: Its title.
         rows: Rows with equal keys.
-        hide: Keys left out.
+        names: Keys to show.
     """
-    out = Table(title=title, title_justify="left")
-    names = [name for name in (rows[0] if rows else {}) if name not in set(hide)]
-    for name in names:
-        out.add_column(name, overflow="fold")
-    for row in rows:
-        out.add_row(*(_cell(row.get(name)) for name in names))
+    out = Table(title=title, title_justify="left", expand=True)
+    cells = [[_cell(row.get(name)) for name in names] for row in rows]
+    for i, name in enumerate(names[:-1]):
+        out.add_column(name, no_wrap=True, min_width=max(map(len, [name, *(c[i] for c in cells)])))
+    out.add_column(names[-1], no_wrap=True, overflow="ellipsis", ratio=1)
+    for line in cells:
+        out.add_row(*line)
     _console().print(out)
 
 
