@@ -21,7 +21,7 @@ BUNDLES: tuple[Bundle, ...] = ("icml2024", "neurips2024", "iclr2024")
 VERSION = 1
 SMALLEST_POINTS = 7.0
 
-NAVY, VERMILION, TEAL, GOLD = "#16325c", "#c2451e", "#2f9e8f", "#edb732"
+NAVY, VERMILION, TEAL, GOLD = "#16325c", "#b83c14", "#36a898", "#f0bb3a"
 SERIES = (NAVY, VERMILION, TEAL, GOLD)
 MARKERS = ("o", "s", "^", "D")
 LINES = ("-", "--", "-.", ":")

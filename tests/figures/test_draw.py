@@ -1,0 +1,203 @@
+"""Each figure drawn from a small table: pure, labelled, legible; and what its numbers mean."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure as Canvas
+from matplotlib.text import Text
+from tolerances import SOLVED
+
+import ufm
+from figures import _style, dr_vs_ce, etf_3d, minority_collapse, phase_diagram, rank_loss
+from figures._registry import registry
+from figures._step_runs import StepGrid, exact_job, log_grid, solved_job
+from ufm.objective import Point
+from ufm.runs import RunSpec
+
+
+def _table(jobs) -> pl.DataFrame:
+    return pl.concat([job.produce(job.spec).rows for job in jobs], how="diagonal_relaxed")
+
+
+def minority_table() -> pl.DataFrame:
+    grids = [
+        StepGrid(K_A, 10 - K_A, log_grid(0, 4, 5), minority_collapse.ENERGIES)
+        for K_A in minority_collapse.MAJORITIES
+    ]
+    return _table([job(grid) for grid in grids for job in (exact_job, solved_job)])
+
+
+def phase_table() -> pl.DataFrame:
+    grids = [
+        StepGrid(K_A, K_B, log_grid(0.5, 3.5, 3), (0.25, 4.0)) for K_A, K_B in phase_diagram.GROUPS
+    ]
+    return _table([job(grid) for grid in grids for job in (exact_job, solved_job)])
+
+
+def descent_table() -> pl.DataFrame:
+    method = ufm.GradientDescent(lr=2.0, steps=60, samples=20)
+    return _table(
+        job._replace(spec=dataclasses.replace(job.spec, method=method)) for job in dr_vs_ce.runs()
+    )
+
+
+def rank_table() -> pl.DataFrame:
+    spec = RunSpec("long-tail", rank_loss.LongTail(100.0, (0.05, 1.0, 5.0, 20.0)))
+    return rank_loss.sweep(spec).rows
+
+
+def flow_table() -> pl.DataFrame:
+    rng = np.random.default_rng(0)
+    places = [
+        {"part": part, "time": time, "k": k, "sample": i, **dict(zip("xyz", x, strict=True))}
+        for part, count in (("classifier", 1), ("feature", etf_3d.SAMPLES))
+        for time in etf_3d.SNAPSHOTS
+        for k in range(etf_3d.K)
+        for i in range(count)
+        for x in [rng.normal(size=3).tolist()]
+    ]
+    metrics = [
+        {"part": "metric", "name": name, "time": time, "value": 1 / (1 + time)}
+        for name in ("value", *etf_3d.METRICS)
+        for time in (0.0, 1.0, 100.0)
+    ]
+    end = [{"part": "end", "name": n, "value": 1e-12} for n in ("gap", "distance", "difference")]
+    return pl.concat([pl.DataFrame(rows) for rows in (places, metrics, end)], how="diagonal")
+
+
+TABLES = {
+    "minority-collapse": minority_table,
+    "phase-diagram": phase_table,
+    "dr-vs-ce": descent_table,
+    "rank-loss": rank_table,
+    "etf-3d": flow_table,
+}
+
+
+@pytest.fixture(scope="module")
+def tables() -> dict[str, pl.DataFrame]:
+    return {id: make() for id, make in TABLES.items()}
+
+
+@pytest.mark.parametrize("id", TABLES)
+def test_a_figure_is_drawn_labelled_and_captioned_without_touching_its_table(id, tables):
+    target, table = registry()[id], tables[id]
+    before = table.clone()
+    with _style.context("icml2024", target.width, target.aspect):
+        canvas = Canvas(layout="constrained")
+        axes = canvas.subplot_mosaic([list(row) for row in target.panels], **target.options)
+        target.draw(table, axes)
+        canvas.draw_without_rendering()
+        shown = [t for t in canvas.findobj(Text) if t.get_text()]
+        assert min(t.get_fontsize() for t in shown) >= _style.SMALLEST_POINTS
+        _check_inside(canvas, axes.values())
+    flat = [panel for panel in axes.values() if panel.name != "3d"]
+    assert all(panel.get_xlabel() for panel in flat)
+    assert flat[0].get_ylabel()
+    assert table.equals(before)
+    caption = target.caption(table)
+    assert len(caption) > 100
+    assert "nan" not in caption.split()
+
+
+def _check_inside(canvas: Canvas, panels) -> None:
+    renderer = FigureCanvasAgg(canvas).get_renderer()
+    width, height = canvas.bbox.size
+    for panel in panels:
+        legend = panel.get_legend()
+        texts = [panel.xaxis.label, panel.yaxis.label, panel.title]
+        texts += legend.get_texts() if legend else []
+        for text in texts:
+            box = text.get_window_extent(renderer)
+            inside = box.x0 >= -1 and box.y0 >= -1 and box.x1 <= width + 1 and box.y1 <= height + 1
+            assert inside or not text.get_text(), text.get_text()
+
+
+def test_contradicting_pixels_are_counted():
+    row = {"phase": "collapsed", "spread_W": 0.0, "spread_H": 0.0, "w_B": 0.2, "h_B": 0.1}
+    rows = pl.DataFrame(
+        [
+            row,
+            row | {"spread_H": 0.3},
+            row | {"phase": "vanished"},
+            row | {"phase": "vanished", "w_B": 1e-9, "h_B": 1e-9},
+            row | {"phase": "full", "spread_W": 1.0},
+            row | {"phase": "undecided", "spread_W": 1.0},
+        ]
+    )
+    assert phase_diagram.contradictions(rows) == 2
+
+
+@pytest.mark.parametrize(("E_W", "E_H"), [(1.0, 1.0), (5.0, 5.0), (2.0, 0.5)])
+def test_the_predicted_curvature_is_the_tangent_hessian(E_W, E_H):
+    job = next(job for job in dr_vs_ce.runs() if job.spec.subject.problem.reg.E_W == 1.0)
+    problem = dataclasses.replace(
+        job.spec.subject.problem,
+        reg=ufm.Sphere(E_W=E_W, E_H=E_H),
+        classifier=ufm.Fixed(ufm.SimplexETF(E_W=E_W)),
+    )
+    W = ufm.etf(10, 9) * E_W**0.5
+    best = ufm.Solution.from_arrays(problem, W[None], (W.T * (E_H / E_W) ** 0.5)[None])
+    aside = torch.linalg.qr(torch.stack([W[0], W[1]]).T).Q[:, 1]
+    tilt = torch.zeros(9, 10, dtype=torch.float64)
+    tilt[:, 0] = aside
+    objective = best.objective()
+    zero = Point(torch.zeros_like(best.W), tilt[None], torch.zeros_like(best.b))
+    second = float((objective.hvp(best.point, zero).H * tilt).sum())
+    # Moving along the sphere adds the radial slope times the arc's curvature 1/sqrt(E_H).
+    slope = float((objective.value_and_grad(best.point)[1].H[0, :, 0] * best.H[0, :, 0]).sum())
+    measured = problem.K * (second - slope / E_H)
+    assert measured == pytest.approx(dr_vs_ce.curvature(10, E_W, E_H), rel=1e-10)
+
+
+def test_measured_rates_are_the_predicted_ones(tables):
+    rows = tables["dr-vs-ce"].filter(E_W=1.0)
+    ce = rows.filter(loss="ce").sort("step")
+    measured = (ce["angle"][-1] / ce["angle"][-2]) ** (1 / (ce["step"][-1] - ce["step"][-2]))
+    # First order in the angle reached, about 1e-5 here.
+    assert measured == pytest.approx(ce["rate"][0], rel=1e-4)
+    dr = rows.filter(loss="dr").sort("step")
+    # The next order of 1/sqrt(t) is log(t)/t.
+    assert dr["angle"][-1] * math.sqrt(dr["speed"][0] * dr["step"][-1]) == pytest.approx(1, rel=0.1)
+
+
+def test_every_feature_starts_at_the_angle_asked_for():
+    start = dr_vs_ce.runs()[0].spec.subject
+    x = dr_vs_ce.tilted(start, seed=3)
+    cosine = torch.nn.functional.cosine_similarity(x.W, x.H.T, dim=-1)
+    torch.testing.assert_close(cosine, torch.full((10,), math.cos(1.2), dtype=cosine.dtype))
+
+
+def test_the_long_tail_loses_the_classes_that_are_known_to_be_lost(tables):
+    # etf_lpm 3.4: E_W E_H = 1: rank 4, the tail is taken for class 3; 5: rank 6, class 6; 20: all.
+    rows = tables["rank-loss"]
+    by_energy = {E: rows.filter(E=E).sort("k") for E in (1.0, 5.0, 20.0)}
+    assert [by_energy[E]["rank"][0] for E in (1.0, 5.0, 20.0)] == [4, 6, 9]
+    assert rows["certified"].all()
+    assert set(by_energy[20.0]["outcome"]) == {"right"}
+    assert by_energy[1.0]["outcome"].to_list()[-1] == "lost"
+
+
+def test_the_rank_is_the_number_of_shares_above_the_multiplier_or_one_less(tables):
+    counts = rank_loss.summary(tables["rank-loss"])
+    assert counts["decided"].all()
+    assert set((counts["above"] - counts["rank"]).to_list()) <= {0, 1}
+
+
+def test_a_flow_in_pieces_ends_where_the_flow_ends():
+    job = etf_3d.runs()[0]
+    subject = dataclasses.replace(job.spec.subject, times=(0.0, 1.0, 5.0))
+    method = ufm.GradientFlow(t_end=5.0, samples=5)
+    points = etf_3d.paths(subject, method, seed=0)
+    whole = ufm.solve(subject.problem, method, throw=False)
+    torch.testing.assert_close(points[-1].W, whole.W[0], rtol=SOLVED, atol=SOLVED)
+    torch.testing.assert_close(points[-1].H, whole.H[0], rtol=SOLVED, atol=SOLVED)
+    assert len(points) == 3
+    assert not torch.allclose(points[0].H, points[1].H)
