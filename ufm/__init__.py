@@ -16,8 +16,11 @@ from ufm._lazy import attach
 
 
 if TYPE_CHECKING:
+    from ufm.center_counts import class_aware_centers as class_aware_centers
+    from ufm.center_counts import proportional_centers as proportional_centers
     from ufm.certificates import Certificate as Certificate
     from ufm.certificates import certify as certify
+    from ufm.certified import solve_certified as solve_certified
     from ufm.counts import balanced_sizes as balanced_sizes
     from ufm.counts import cifar10_lt_sizes as cifar10_lt_sizes
     from ufm.counts import cifar100_lt_sizes as cifar100_lt_sizes
@@ -26,15 +29,20 @@ if TYPE_CHECKING:
     from ufm.counts import step_weights as step_weights
     from ufm.geometry import ExplicitFrame as ExplicitFrame
     from ufm.geometry import Geometry as Geometry
+    from ufm.geometry import HAFrame as HAFrame
+    from ufm.geometry import MultiCenter as MultiCenter
     from ufm.geometry import OrthogonalFrame as OrthogonalFrame
     from ufm.geometry import SimplexETF as SimplexETF
     from ufm.geometry import align as align
     from ufm.geometry import cosines as cosines
     from ufm.geometry import distance as distance
     from ufm.geometry import etf as etf
+    from ufm.geometry import nearest_etf as nearest_etf
     from ufm.geometry import norms as norms
     from ufm.geometry import orthogonal as orthogonal
     from ufm.geometry import procrustes_distance as procrustes_distance
+    from ufm.geometry import smallest_s as smallest_s
+    from ufm.hierarchy import Tree as Tree
     from ufm.losses import CrossEntropy as CrossEntropy
     from ufm.losses import DotRegression as DotRegression
     from ufm.losses import SquaredError as SquaredError
@@ -71,12 +79,16 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         **dict.fromkeys(("Certificate", "certify"), ".certificates"),
+        "solve_certified": ".certified",
         **dict.fromkeys(
             ("balanced_sizes", "cifar10_lt_sizes", "cifar100_lt_sizes", "exponential_sizes",
              "step_sizes", "step_weights"), ".counts"),
         **dict.fromkeys(
-            ("ExplicitFrame", "Geometry", "OrthogonalFrame", "SimplexETF", "align", "cosines",
-             "distance", "etf", "norms", "orthogonal", "procrustes_distance"), ".geometry"),
+            ("ExplicitFrame", "Geometry", "HAFrame", "MultiCenter", "OrthogonalFrame", "SimplexETF",
+             "align", "cosines", "distance", "etf", "nearest_etf", "norms", "orthogonal",
+             "procrustes_distance", "smallest_s"), ".geometry"),
+        **dict.fromkeys(("class_aware_centers", "proportional_centers"), ".center_counts"),
+        "Tree": ".hierarchy",
         **dict.fromkeys(("CrossEntropy", "DotRegression", "SquaredError"), ".losses"),
         **dict.fromkeys(
             ("LBFGS", "ClosedForm", "Convex", "GradientDescent", "GradientFlow", "Newton"),

@@ -84,7 +84,9 @@ def hierarchy_frame(
 
     >>> from ufm.geometry.similarity import Exponential
     >>> W = hierarchy_frame(Tree.from_nested([[0, 1], 2]), Exponential(1.0)); W @ W.mT
-    tensor([[ 1.0000, -0.1...
+    tensor([[ 1.0000, -0.0512, -0.6888],
+            [-0.0512,  1.0000, -0.6888],
+            [-0.6888, -0.6888,  1.0000]], dtype=torch.float64)
     """
     _refuse_rising(tree, similarity, s, convention)
     network = Network.of(tree, similarity, convention)

@@ -60,8 +60,8 @@ def multicenter_frame(spec: MultiCenter, d: int | None = None) -> Centers:
         Yan et al. (2024) [yan2024]_, Definition 3.2.
 
     >>> parts = multicenter_frame(MultiCenter((1, 2), theta=math.pi / 6))
-    >>> (parts.centers @ parts.centers.mT)[2, 1].item()  # sin^2(theta) within a class
-    0.25
+    >>> (parts.centers @ parts.centers.mT)[2, 1]  # sin^2(theta) within a class
+    tensor(0.2500, dtype=torch.float64)
     """
     K, F, d = len(spec.f), sum(spec.f), spec.d_min if d is None else d
     W = frame(spec, K, d)

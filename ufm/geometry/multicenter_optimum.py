@@ -41,7 +41,7 @@ def fixed_frame_optimum(
     n: Float[Tensor, "*b K"],
     *,
     theta: float,
-    lam_H: Float[Tensor, "*b"] | float,
+    lam_H: Float[Tensor, "*c"] | float,
 ) -> MultiCenterOptimum:
     r"""Optimum of P over the features of a fixed unit frame; unique, with no threshold.
 
@@ -60,7 +60,7 @@ def fixed_frame_optimum(
     References:
         Yan et al. (2024) [yan2024]_, Corollary 3.7; closed value ours.
     """
-    g, lam = center_gain(f, theta), torch.as_tensor(lam_H).to(f).unsqueeze(-1)
+    g, lam = center_gain(f, theta), _like(f, lam_H)
     ridge = lam * _center_count(f, n)
     value = (n * f * lam / (2 * (g + ridge))).sum(-1)
     one = torch.ones_like(value.unsqueeze(-1) * f)
@@ -72,8 +72,8 @@ def learnable_frame_optimum(
     n: Float[Tensor, "*b K"],
     *,
     theta: float,
-    lam_W: Float[Tensor, "*b"] | float,
-    lam_H: Float[Tensor, "*b"] | float,
+    lam_W: Float[Tensor, "*c"] | float,
+    lam_H: Float[Tensor, "*c"] | float,
 ) -> MultiCenterOptimum:
     r"""Optimum of P over features and frame.
 
@@ -101,7 +101,7 @@ def learnable_frame_optimum(
         Yan et al. (2024) [yan2024]_, Theorems 3.3 and 3.4, which let all classes vanish when one
         does; the threshold of each class by itself and the value are ours.
     """
-    lam_W, lam_H = (torch.as_tensor(x).to(f).unsqueeze(-1) for x in (lam_W, lam_H))
+    lam_W, lam_H = _like(f, lam_W), _like(f, lam_H)
     S, c = _center_count(f, n), center_mean_cos(f, theta)
     t = (survival_threshold(f, n, lam_W=lam_W, lam_H=lam_H) / survival_index(f, n, theta)).sqrt()
     left = (1 - t).clamp(min=0)
@@ -166,3 +166,8 @@ def cosine_residual(f: Float[Tensor, "*b K"], theta: float) -> Float[Tensor, "*b
 
 def _center_count(f: Float[Tensor, "*b K"], n: Float[Tensor, "*b K"]) -> Float[Tensor, "*b 1"]:
     return (f * n).sum(-1, keepdim=True)
+
+
+def _like(f: Tensor, lam: Tensor | float) -> Float[Tensor, "*b 1"]:
+    # as_tensor alone would round a Python float to float32.
+    return torch.as_tensor(lam, dtype=f.dtype, device=f.device).unsqueeze(-1)

@@ -187,7 +187,7 @@ def smallest_s(tree: Tree, similarity: Similarity, *, convention: Convention = "
 
     >>> from ufm.geometry.similarity import Exponential
     >>> smallest_s(Tree.from_nested([[[0, 1], [2, 3]], [[4, 5], [6, 7]]]), Exponential(2.0))
-    -0.476547...
+    -0.47654...
     """
     return Network.of(tree, similarity, convention).s_min
 

@@ -12,8 +12,16 @@ if TYPE_CHECKING:
     from ufm.metrics.generalised import nc5_ood_dev as nc5_ood_dev
     from ufm.metrics.generalised import riesz_energy as riesz_energy
     from ufm.metrics.generalised import riesz_spread as riesz_spread
+    from ufm.metrics.hierarchical import HierarchyRecord as HierarchyRecord
+    from ufm.metrics.hierarchical import confidence_interval as confidence_interval
+    from ufm.metrics.hierarchical import hd_floor as hd_floor
+    from ufm.metrics.hierarchical import hierarchy_metrics as hierarchy_metrics
+    from ufm.metrics.hierarchical import random_severity as random_severity
     from ufm.metrics.moments import Moments as Moments
     from ufm.metrics.moments import Weighting as Weighting
+    from ufm.metrics.multicenter import MultiCenterCollapse as MultiCenterCollapse
+    from ufm.metrics.multicenter import collapsed_sigma as collapsed_sigma
+    from ufm.metrics.multicenter import multicenter_collapse as multicenter_collapse
     from ufm.metrics.nc1 import nc1_cdnv as nc1_cdnv
     from ufm.metrics.nc1 import nc1_pinv as nc1_pinv
     from ufm.metrics.nc1 import nc1_quot as nc1_quot
@@ -49,5 +57,18 @@ __getattr__, __dir__, __all__ = attach(
         **dict.fromkeys(("collect", "nc_network"), ".network"),
         **dict.fromkeys(("NCRecord", "measure", "nc"), ".record"),
         "FeatureStats": ".stats",
+        **dict.fromkeys(
+            (
+                "HierarchyRecord",
+                "confidence_interval",
+                "hd_floor",
+                "hierarchy_metrics",
+                "random_severity",
+            ),
+            ".hierarchical",
+        ),
+        **dict.fromkeys(
+            ("MultiCenterCollapse", "collapsed_sigma", "multicenter_collapse"), ".multicenter"
+        ),
     },
 )
