@@ -11,7 +11,16 @@ from typing import Any
 
 from ufm._typing import Float, Tensor
 from ufm.certificates._ball_primal import class_shares
-from ufm.certificates._balls import ball, ball_frame, dot, frobenius, from_rows, norm_bound, total
+from ufm.certificates._balls import (
+    ball,
+    ball_frame,
+    dot,
+    frobenius,
+    from_rows,
+    norm_bound,
+    root,
+    total,
+)
 from ufm.losses import CrossEntropy, DotRegression, SquaredError
 from ufm.problem import (
     AverageBudget,
@@ -57,7 +66,7 @@ def lower_bound(
     if isinstance(problem.bias, PenalisedBias):
         sums = [total(row) for row in rows]
         value -= dot(sums, sums) / (2 * ball(problem.bias.lam_b))
-    return value.max(ball(0))
+    return value.max(ball(0)) if value.is_finite() else ball(0)
 
 
 def _feasible(problem: Problem, Y: Float[Tensor, "K K"], pi: list[Any]) -> list[list[Any]] | None:
@@ -160,7 +169,7 @@ def _price_fixed(
         case AverageBudget():
             return rows, (ball(reg.E_H) * problem.K).sqrt() * frobenius(a)
         case VectorBudget() | Sphere():
-            return rows, ball(reg.E_H).sqrt() * total(s.sqrt() for s in squares)
+            return rows, ball(reg.E_H).sqrt() * total(root(s) for s in squares)
         case _:
             return None
 

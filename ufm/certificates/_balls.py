@@ -108,8 +108,19 @@ def frobenius(A: Any) -> Any:
     Returns:
         The norm.
     """
-    entries = A.entries()
-    return dot(entries, entries).sqrt()
+    return root(dot(A.entries(), A.entries()))
+
+
+def root(x: Any) -> Any:
+    """Square root of a number known to be non-negative, even where its ball reaches below.
+
+    Args:
+        x: Ball.
+
+    Returns:
+        The root.
+    """
+    return x.nonnegative_part().sqrt()
 
 
 def norm_bound(A: Any) -> Any:

@@ -28,7 +28,7 @@ class Certificate:
             radius.
         infeasibility: Relative violation of a constraint by the point as given ``(*b)``.
         stationarity: Norm of the KKT residual in balanced coordinates over the square root of the
-            dual norm ``(*b)``; its square has the unit of the objective.
+            ridge or multiplier ``(*b)``; its square has the unit of the objective.
         rank: Numerical rank of the centred class-mean logits ``(*b)``.
         bound: How the best dual matrix was made, one string an instance.
         Y: Dual matrix on the class means ``(*b, K, K)``; column k belongs to all samples of class

@@ -96,6 +96,23 @@ class Bound:
     multipliers: Float[Tensor, "B 2 K"]
     names: tuple[str, ...]
 
+    def select(self, index: Int[Tensor, "S"]) -> Bound:
+        """The instances at ``index``.
+
+        Args:
+            index: Positions in the batch.
+
+        Returns:
+            A smaller batch.
+        """
+        return Bound(
+            Y=self.Y[index],
+            gap=self.gap[index],
+            support=self.support[index],
+            multipliers=self.multipliers[index],
+            names=tuple(self.names[i] for i in index.tolist()),
+        )
+
     def best(self, other: Bound) -> Bound:
         """Instance by instance the bound with the smaller gap; a NaN never wins.
 

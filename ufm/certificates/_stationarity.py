@@ -45,11 +45,12 @@ def kkt_residual(objective: Objective, x: Point) -> Point:
 def stationarity(
     objective: Objective, residual: Point, G: Float[Tensor, "B K K"]
 ) -> Float[Tensor, "B"]:
-    """Residual norm in balanced coordinates over ``sqrt(|G|_F/sqrt(K))``.
+    """Residual norm in balanced coordinates over the square root of the curvature it meets.
 
     ``W = t W'``, ``H = H'/t`` with ``t^4 = E_W/E_H`` (or ``lam_H/lam_W``) makes both factors
-    equally dear; samples are measured as their share of the class mean. Invariant under
-    ``(cW, H/c)`` with the strengths changed to match.
+    equally dear; samples are measured as their share of the class mean. The curvature is the ridge
+    ``sqrt(lam_W lam_H)`` (``lam_H`` with a fixed classifier), or else ``|G|_F/sqrt(K)``, which
+    stands for a budget's multiplier. Invariant under ``(cW, H/c)`` with the strengths to match.
 
     Args:
         objective: Objective on the point's columns.
@@ -61,16 +62,19 @@ def stationarity(
     """
     per_sample = isinstance(objective.template.reg, WeightDecay)
     share = objective.m if per_sample else objective.u
-    t = torch.ones_like(objective.lam_W)
+    lam_H = (objective.p / share)[..., 0]
+    one = torch.ones_like(lam_H)
     if objective.template.is_learnable:
-        fourth = (objective.p / share)[..., 0] / objective.lam_W
-        if objective.template.is_budgeted:
-            fourth = objective.E_W / objective.E_H
-        t = torch.where(fourth.isfinite() & (fourth > 0), fourth, t) ** 0.25
+        budgeted = objective.template.is_budgeted
+        fourth = objective.E_W / objective.E_H if budgeted else lam_H / objective.lam_W
+        t = torch.where(fourth.isfinite() & (fourth > 0), fourth, one) ** 0.25
+        lam = (objective.lam_W * lam_H).sqrt()
+    else:
+        t, lam = one, lam_H
     square = (
         (t * torch.linalg.matrix_norm(residual.W)).square()
         + (residual.H.square().sum(-2) / share).sum(-1) / t.square()
         + residual.b.square().sum(-1)
     )
-    level = torch.linalg.matrix_norm(G) / objective.K**0.5
-    return torch.where(square > 0, (square / level).sqrt(), 0.0)
+    curvature = torch.where(lam > 0, lam, torch.linalg.matrix_norm(G) / objective.K**0.5)
+    return torch.where(square > 0, (square / curvature).sqrt(), 0.0)

@@ -23,6 +23,8 @@ from ufm.certificates.average import average_gauge
 
 # A multiplier must be positive; one that is not is replaced by this share of the largest.
 FLOOR = 1e-3
+# Uniform multipliers are tried above this gap, relative to max(1, F).
+FAR_OFF = 1e-10
 
 
 def vector_gauge(means: Means) -> Gauge:
@@ -52,9 +54,13 @@ def vector_bounds(means: Means) -> tuple[Bound, Bound]:
         The raw bound and the best one.
     """
     gauge, uniform = vector_gauge(means), average_gauge(means)
-    raw, coarse = raw_bound(means, gauge), raw_bound(means, uniform)
-    raw = raw.best(coarse)
-    return raw, refined_bound(means, gauge, raw).best(refined_bound(means, uniform, raw))
+    own, coarse = raw_bound(means, gauge), raw_bound(means, uniform)
+    best = refined_bound(means, gauge, own)
+    far = (best.gap > FAR_OFF * means.risk.clamp(min=1)).nonzero().squeeze(-1)
+    if far.numel():
+        sub, flat = means.select(far), uniform.select(far)
+        best = best.best_at(far, refined_bound(sub, flat, coarse.select(far)))
+    return own.best(coarse), best
 
 
 def _positive(multipliers: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:
