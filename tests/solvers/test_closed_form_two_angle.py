@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy.optimize import minimize
 from tolerances import CERTIFIED
 
+import ufm
+from ufm.solvers._closed_factors import two_angle_point
 from ufm.solvers.two_angle import two_angle_state, vector_log_R0, vector_R0
 
 
@@ -88,3 +91,24 @@ def test_large_energies_do_not_overflow():
 def test_bad_energy_is_refused(s):
     with pytest.raises(ValueError, match=r"^s must be in \[1e-100, 150\], got "):
         vector_R0(2, 2, s)
+
+
+@pytest.mark.parametrize(
+    ("K_A", "K_B", "s"), [(3, 2, 1.0), (7, 3, 5**0.5), (1, 4, 1.4), (2, 8, 0.1), (3, 7, 0.05)]
+)
+def test_certificate_accepts_the_state_above_the_threshold_only(K_A, K_B, s):
+    # The last two have merged majority classes at the threshold.
+    edge = float(vector_R0(K_A, K_B, s))
+    K, gaps = K_A + K_B, {}
+    for factor in (0.98, 1.02):
+        R = edge * factor
+        problem = ufm.Problem(
+            K=K, d=K, n=(1,) * K, weights=ufm.step_weights(K=K, K_A=K_A, R=R),
+            reg=ufm.VectorBudget(E_W=1.0, E_H=s * s),
+        )  # fmt: skip
+        point = two_angle_point(problem, K_A, two_angle_state(K_A, K_B, R=R, s=s))
+        W, H = (torch.zeros(K, K, dtype=torch.float64) for _ in range(2))
+        W[:, : point.W.shape[-1]], H[: point.W.shape[-1]] = point.W, point.H
+        gaps[factor] = float(ufm.certify(ufm.Solution.from_arrays(problem, W, H)).gap)
+    assert abs(gaps[1.02]) < CERTIFIED
+    assert gaps[0.98] > 1e-8

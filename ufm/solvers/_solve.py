@@ -10,11 +10,11 @@ import torch
 
 from ufm._typing import Tensor
 from ufm.counts import check_count
-from ufm.methods import LBFGS, GradientDescent, GradientFlow, Method, Newton
+from ufm.methods import LBFGS, ClosedForm, GradientDescent, GradientFlow, Method, Newton
 from ufm.objective import Objective, Point
 from ufm.problem import Problem
 from ufm.solution import Solution, SolveError, checked_point
-from ufm.solvers import descent, flow, lbfgs, newton
+from ufm.solvers import closed_form, descent, flow, lbfgs, newton
 from ufm.solvers._result import Result
 from ufm.status import STATUSES, Status
 
@@ -98,6 +98,9 @@ def _dispatch(
         case Newton():
             objective = _on_class_means(problems, device)
             run = partial(newton.run, objective, method)
+        case ClosedForm():
+            objective = _on_class_means(problems, device)
+            run = partial(closed_form.run, objective, method)
         case GradientFlow():
             objective = _on_features(problems, device, class_means=method.class_means)
             run = partial(flow.run, objective, method)
