@@ -13,7 +13,7 @@ from ufm._typing import Bool, Tensor
 from ufm.certificates import Certificate
 from ufm.geometry import cosines, norms
 from ufm.problem import Problem
-from ufm.runs import Chunk, RunSpec, certificate_rows, solve_certified
+from ufm.runs import Chunk, RunSpec, certificate_rows
 from ufm.solution import Solution
 from ufm.solvers import R0, R1, step_optimum
 from ufm.solvers.thresholds import tau0, tau1
@@ -137,7 +137,7 @@ def solve_grid(run: RunSpec) -> Chunk:
     """
     grid: StepGrid = run.subject
     method = run.method if isinstance(run.method, ufm.LBFGS) else METHOD
-    sol, cert = solve_certified(grid.problems(), method, seeds=run.seeds)
+    sol, cert = ufm.solve_certified(grid.problems(), method, seeds=run.seeds)
     columns = {**grid.columns(), **shape(sol, grid.K_A)}
     phases = pl.DataFrame({**columns, "phase": phase(sol, cert, grid.K_A)})
     rows = pl.concat([phases, certificate_rows(sol, cert)], how="horizontal")

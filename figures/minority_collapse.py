@@ -77,7 +77,7 @@ def draw_cosines(rows: pl.DataFrame, axes, *, E_H: float, vectors: str) -> None:
     axes.set_title(f"$E_W=1,\\ E_H={E_H:g}$")
     axes.set_ylim(-0.38, 1.08)
     axes.set_yticks([ZERO_ROW, 0, 0.5, 1], ["zero", "0", "0.5", "1"])
-    axes.set_ylabel(f"cosine of two minority ${vectors[0].lower()}_k$")
+    axes.set_ylabel(f"minority cosine, ${vectors[0].lower()}_k$")
 
 
 def _mark_threshold(axes, R0: float, color: str, line: str) -> None:
@@ -110,16 +110,17 @@ def draw_norms(rows: pl.DataFrame, axes, *, K_A: int, E_H: float) -> None:
             points["R"], points[name], MARKERS[index], color=color, markerfacecolor="white",
             markeredgewidth=0.8, label=label, markevery=2,
         )  # fmt: skip
-    for name, R, side in (("R_0", exact["R0"][0], "right"), ("R_1", exact["R1"][0], "left")):
-        if np.isfinite(R):
-            axes.axvline(R, color=GREY, linewidth=0.7)
-            axes.annotate(
-                f"${name}$", (R, 0.62), xycoords=("data", "axes fraction"),
-                xytext=(2 if side == "left" else -2, 0), textcoords="offset points", ha=side,
-            )  # fmt: skip
+    thresholds = [R for R in (exact["R0"][0], exact["R1"][0]) if np.isfinite(R)]
+    for R in thresholds:
+        axes.axvline(R, color=GREY, linewidth=0.7)
+    # One label, to the right of the last line: the lines can be close.
+    axes.annotate(
+        ("$R_0$", r"$R_0,\ R_1$")[len(thresholds) - 1], (thresholds[-1], 0.72),
+        xycoords=("data", "axes fraction"), xytext=(2, 0), textcoords="offset points",
+    )  # fmt: skip
     axes.set_title(f"$K_A={K_A},\\ E_H={E_H:g}$")
     axes.set_ylabel("squared norm / budget")
-    axes.legend(loc="center right", handlelength=1.0)
+    axes.legend(loc=(0.5, 0.22), handlelength=1.0)
 
 
 def _parts(rows: pl.DataFrame, K_A: int, E_H: float) -> tuple[pl.DataFrame, pl.DataFrame]:

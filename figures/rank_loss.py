@@ -14,7 +14,7 @@ from figures._step_runs import METHOD, log_grid
 from figures._style import INK, LINES, MARKERS, SERIES, letter
 from ufm._spec import spec
 from ufm.problem import Problem
-from ufm.runs import Chunk, RunSpec, certificate_rows, solve_certified
+from ufm.runs import Chunk, RunSpec, certificate_rows
 
 
 VERSION = 1
@@ -76,7 +76,7 @@ def sweep(run: RunSpec) -> Chunk:
         (``"right"``, ``"lost"``, ``"undecided"``) and the columns of `certificate_rows`.
     """
     subject: LongTail = run.subject
-    sol, cert = solve_certified(subject.problems(), METHOD, seeds=run.seeds)
+    sol, cert = ufm.solve_certified(subject.problems(), METHOD, seeds=run.seeds)
     pi = sol.objective().c
     K = pi.shape[-1]
     gap = cert.gap.clamp(min=0) + cert.margin

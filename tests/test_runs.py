@@ -21,7 +21,6 @@ from ufm.runs import (
     Store,
     default_root,
     get_or_run,
-    solve_certified,
     solved,
     split,
     write_atomic,
@@ -326,16 +325,6 @@ STEPS = tuple(
     )
     for R in (1.0, 2.0, 30.0) for E_H in (0.5, 5.0)
 )  # fmt: skip
-
-
-def test_a_loosely_solved_batch_is_continued_until_certified():
-    sol, cert = solve_certified(STEPS, ufm.LBFGS(gtol=1e-4), seeds=(0, 1))
-    assert len(sol) == 12
-    assert bool(cert.passed.all())
-    once = ufm.solve(STEPS, ufm.LBFGS(gtol=1e-4), seeds=(0, 1), throw=False)
-    assert not bool(ufm.certify(once).passed.all())
-    assert sol.problems == once.problems
-    assert bool((sol.steps >= once.steps).all())
 
 
 def test_the_producer_records_the_certificate_and_the_points_it_is_about(store):

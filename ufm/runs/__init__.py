@@ -14,7 +14,6 @@ from ufm.runs.files import write_atomic as write_atomic
 from ufm.runs.request import RunSpec as RunSpec
 from ufm.runs.request import split as split
 from ufm.runs.solved import certificate_rows as certificate_rows
-from ufm.runs.solved import solve_certified as solve_certified
 from ufm.runs.solved import solved as solved
 from ufm.runs.store import Store as Store
 from ufm.runs.store import default_root as default_root

@@ -1,68 +1,16 @@
-"""The commonest producer: solve a batch, certify it, and go on with what is not certified yet."""
+"""The commonest producer: solve a batch until certified, and record points and proofs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-
 import polars as pl
 
-from ufm._typing import Tensor
-from ufm.certificates import Certificate, certify
+from ufm.certificates import Certificate
+from ufm.certified import solve_certified
 from ufm.methods import LBFGS
-from ufm.objective import Point
-from ufm.problem import Problem
 from ufm.runs.chunk import Chunk
 from ufm.runs.request import RunSpec
 from ufm.solution import Solution
-from ufm.solvers import solve
 from ufm.status import STATUSES
-
-
-# An instance that is not certified goes on from where it stopped with its tolerance divided by
-# TIGHTEN, at most ROUNDS times.
-ROUNDS, TIGHTEN = 5, 6.0
-
-
-def solve_certified(
-    problems: Sequence[Problem], method: LBFGS = LBFGS(), *, seeds: Sequence[int] = (0,)
-) -> tuple[Solution, Certificate]:
-    """Solve a batch and certify it, tightening the tolerance of what does not pass.
-
-    Args:
-        problems: Problems of one static shape.
-        method: L-BFGS settings of the first attempt.
-        seeds: Seeds, one run of each problem each.
-
-    Returns:
-        Solution and certificate of the batch, problem-major; steps are summed over attempts.
-        Instances that never passed are in it with their best certificate's point.
-    """
-    sol = solve(problems, method, seeds=seeds, throw=False)
-    cert = certify(sol)
-    for _ in range(ROUNDS):
-        failed = (~cert.passed).nonzero().squeeze(-1)
-        if not len(failed):
-            break
-        method = replace(method, gtol=method.gtol / TIGHTEN)
-        rest = [sol.problems[i] for i in failed.tolist()]
-        start = Point(*(part[failed] for part in sol.point))
-        sol = _merged(sol, failed, solve(rest, method, start=start, throw=False))
-        cert = certify(sol)
-    return sol, cert
-
-
-def _merged(sol: Solution, index: Tensor, part: Solution) -> Solution:
-    point = Point(*(a.index_copy(0, index, b) for a, b in zip(sol.point, part.point, strict=True)))
-    return replace(
-        sol,
-        point=point,
-        value=sol.value.index_copy(0, index, part.value),
-        code=sol.code.index_copy(0, index, part.code),
-        steps=sol.steps.index_add(0, index, part.steps),
-        grad_norm=sol.grad_norm.index_copy(0, index, part.grad_norm),
-        seconds=sol.seconds + part.seconds,
-    )
 
 
 def certificate_rows(sol: Solution, cert: Certificate) -> pl.DataFrame:
