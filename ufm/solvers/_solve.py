@@ -10,11 +10,11 @@ import torch
 
 from ufm._typing import Tensor
 from ufm.counts import check_count
-from ufm.methods import LBFGS, ClosedForm, GradientDescent, GradientFlow, Method, Newton
+from ufm.methods import LBFGS, ClosedForm, Convex, GradientDescent, GradientFlow, Method, Newton
 from ufm.objective import Objective, Point
 from ufm.problem import Problem
 from ufm.solution import Solution, SolveError, checked_point
-from ufm.solvers import closed_form, descent, flow, lbfgs, newton
+from ufm.solvers import closed_form, convex, descent, flow, lbfgs, newton
 from ufm.solvers._result import Result
 from ufm.status import STATUSES, Status
 
@@ -56,7 +56,7 @@ def solve(
         SolveError: If ``throw`` and some instance did not converge; it carries the solution.
     """
     begin = time.perf_counter()
-    problems = (problem,) if isinstance(problem, Problem) else tuple(problem)
+    problems = _checked_problems(problem)
     seeds = _checked_seeds(seeds)
     device = _checked_device(device)
     batch = tuple(p for p in problems for _ in seeds)
@@ -101,6 +101,9 @@ def _dispatch(
         case ClosedForm():
             objective = _on_class_means(problems, device)
             run = partial(closed_form.run, objective, method)
+        case Convex():
+            objective = _on_class_means(problems, device)
+            run = partial(convex.run, objective, method)
         case GradientFlow():
             objective = _on_features(problems, device, class_means=method.class_means)
             run = partial(flow.run, objective, method)
@@ -147,6 +150,19 @@ def _checked_start(
     if x.W.shape[0] != B:
         raise ValueError(f"start must have one point or B={B} of them, got {x.W.shape[0]}")
     return Point(*(t.to(objective.c) for t in x))
+
+
+def _checked_problems(problem: Problem | Sequence[Problem]) -> tuple[Problem, ...]:
+    if isinstance(problem, Problem):
+        return (problem,)
+    if not isinstance(problem, Sequence) or isinstance(problem, str):
+        raise ValueError(f"problem must be a Problem or a sequence of them, got {problem!r}")
+    for each in problem:
+        if not isinstance(each, Problem):
+            raise ValueError(f"problem must be a Problem, got {each!r}")
+    if not problem:
+        raise ValueError("problem must hold at least one problem, got none")
+    return tuple(problem)
 
 
 def _checked_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
