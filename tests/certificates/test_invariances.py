@@ -37,7 +37,7 @@ def biased(sol: Solution):
     return sol.b if sol.problem.has_bias else None
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(problem=st.sampled_from(LEARNABLE), seed=st.integers(0, 99))
 def test_rotation(problem, seed):
     sol = near(problem, seed)
@@ -46,7 +46,7 @@ def test_rotation(problem, seed):
     assert_same(certify(sol), certify(turned))
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(problem=st.sampled_from(LEARNABLE), seed=st.integers(0, 99), data=st.data())
 def test_class_permutation(problem, seed, data):
     order = data.draw(st.permutations(range(problem.K)))

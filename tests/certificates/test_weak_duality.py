@@ -23,7 +23,7 @@ def assert_sound(cert, best: float):
     assert (cert.gap - (cert.primal - cert.dual)).abs() <= EXACT * size + cert.margin
 
 
-@settings(max_examples=250)
+@settings(max_examples=150)
 @given(
     problem=st.sampled_from(MODELS),
     seed=st.integers(0, 10**6),

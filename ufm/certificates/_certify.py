@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -10,7 +11,7 @@ from ufm._linalg import centre_columns
 from ufm._typing import Float, Int, Tensor
 from ufm.certificates._certificate import Certificate
 from ufm.certificates._dual import Bound, dual_value, zero_bound
-from ufm.certificates._means import Means, reduce_point
+from ufm.certificates._means import Means, Reduced, reduce_point
 from ufm.certificates._stationarity import kkt_residual, stationarity
 from ufm.certificates.average import average_bounds
 from ufm.certificates.dot import dot_bounds
@@ -53,33 +54,34 @@ def certify(sol: Solution, *, rigorous: bool = False) -> Certificate:
         Weak duality of the layer-peeled model: [fang2021]_ states the convex programme.
     """
     reduced = reduce_point(sol)
-    means = reduced.means
-    raw, best = bounds(means)
-    best = best.best(zero_bound(means, "infimum"))
-    residual = kkt_residual(reduced.objective, reduced.x)
-    template, shape = means.objective.template, sol.batch_shape
-
-    def unflatten(t: Tensor) -> Tensor:
-        return t.reshape(shape + t.shape[1:])
-
-    certificate = Certificate(
-        primal=unflatten(reduced.primal),
-        dual=unflatten(dual_value(means, best)),
-        raw_gap=unflatten(raw.gap + reduced.spread),
-        gap=unflatten(best.gap + reduced.spread),
-        margin=unflatten(margin(means, best)),
-        infeasibility=unflatten(reduced.infeasibility),
-        stationarity=unflatten(stationarity(reduced.objective, residual, means.G)),
-        rank=unflatten(numerical_rank(means)),
-        bound=tuple(f"{label(template)}: {name}" for name in best.names),
-        Y=unflatten(best.Y),
-    )
-    if not template.is_learnable:
-        per_weight = torch.linalg.vector_norm(residual.H, dim=-2) / reduced.objective.c
-        certificate = replace(certificate, residual=unflatten(per_weight))
-    elif template.is_budgeted:
-        certificate = replace(certificate, multipliers=unflatten(best.multipliers))
+    raw, best = bounds(reduced.means)
+    best = best.best(zero_bound(reduced.means, "infimum"))
+    certificate = _assemble(reduced, raw, best, shape=sol.batch_shape)
     return replace(certificate, bracket=brackets(sol, best)) if rigorous else certificate
+
+
+def _assemble(reduced: Reduced, raw: Bound, best: Bound, *, shape: torch.Size) -> Certificate:
+    means, objective = reduced.means, reduced.objective
+    residual = kkt_residual(objective, reduced.x)
+    template = objective.template
+    tensors = {
+        "primal": reduced.primal,
+        "dual": dual_value(means, best),
+        "raw_gap": raw.gap + reduced.spread,
+        "gap": best.gap + reduced.spread,
+        "margin": margin(means, best),
+        "infeasibility": reduced.infeasibility,
+        "stationarity": stationarity(objective, residual, means.G),
+        "rank": numerical_rank(means),
+        "Y": best.Y,
+    }
+    if not template.is_learnable:
+        tensors["residual"] = torch.linalg.vector_norm(residual.H, dim=-2) / objective.c
+    elif template.is_budgeted:
+        tensors["multipliers"] = best.multipliers
+    shaped: dict[str, Any] = {name: t.reshape(shape + t.shape[1:]) for name, t in tensors.items()}
+    relaxation = label(template)
+    return Certificate(bound=tuple(f"{relaxation}: {name}" for name in best.names), **shaped)
 
 
 def brackets(sol: Solution, best: Bound) -> tuple[tuple[float, float], ...]:
