@@ -70,8 +70,8 @@ class GradientFlow(Method):
 
     Attributes:
         t_end: Flow time to integrate to.
-        rtol: Relative error per step.
-        atol: Absolute error per step.
+        rtol: Error per step relative to the Frobenius norms of W, H and b; at least 1e-14.
+        atol: Absolute error per step in those norms.
         samples: Observables are recorded at this many times (dense output).
         spacing: ``"log"`` or ``"linear"`` spacing of those times; 0 is always among them.
         scale: Standard deviation of the Gaussian start, in units of 1/sqrt(d).
@@ -92,7 +92,8 @@ class GradientFlow(Method):
     max_steps: int = 100_000
 
     def __post_init__(self):
-        _check(self, counts=("samples", "max_steps"), positive=("t_end", "rtol", "atol", "scale"))
+        _check(self, counts=("samples", "max_steps"), positive=("t_end", "atol", "scale"))
+        object.__setattr__(self, "rtol", check_number("rtol", self.rtol, 1e-14))
         object.__setattr__(self, "gtol", check_number("gtol", self.gtol))
         if self.spacing not in ("log", "linear"):
             raise ValueError(f"spacing must be 'log' or 'linear', got {self.spacing!r}")

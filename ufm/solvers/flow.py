@@ -198,7 +198,6 @@ def _advance(state: FlowState, *, method: GradientFlow) -> FlowState:
         k=trial.k[:, -1].where(moves.unsqueeze(-1), state.k),
         value=objective.value(unflatten(objective, x)),
         t=t,
-        # A last step cut short to end at t_end says nothing about the next size.
         h=smaller,
         error=error.where(moves, state.error),
         retry=~moves,
@@ -206,7 +205,7 @@ def _advance(state: FlowState, *, method: GradientFlow) -> FlowState:
         trial=trial,
     )
     done = moves & ((t >= method.t_end) | (now.grad_norm < method.gtol))
-    stuck = running & ~moves & (smaller <= (UNDERFLOW * t).clamp(min=TINY))
+    stuck = running & ~done & (smaller <= (UNDERFLOW * t).clamp(min=TINY))
     code = state.code.masked_fill(done, Status.CONVERGED.code)
     code = code.masked_fill(stuck & error.isfinite(), Status.STALLED.code)
     return replace(now, code=code.masked_fill(stuck & ~error.isfinite(), Status.NONFINITE.code))
