@@ -128,7 +128,7 @@ def batch() -> list[Row]:
 
 def closed_forms() -> list[Row]:
     """Thresholds and exact step solutions a second, vectorised."""
-    from ufm.solvers.step import step_solution
+    from ufm.solvers.step import step_optimum
     from ufm.solvers.thresholds import log_R0
 
     generator = np.random.default_rng(0)
@@ -138,7 +138,7 @@ def closed_forms() -> list[Row]:
     time_R0 = seconds(lambda: log_R0(K_A, K_B, tau), repeats=3)
     few = 20_000
     R = 10 ** generator.uniform(0.0, 4.0, few)
-    time_step = seconds(lambda: step_solution(K_A[:few], K_B[:few], R, tau[:few]), repeats=3)
+    time_step = seconds(lambda: step_optimum(K_A[:few], K_B[:few], R=R, tau=tau[:few]), repeats=3)
     return [
         {"what": "R0, any (K_A, K_B, tau)", "a second": count / time_R0},
         {"what": "exact step solution", "a second": few / time_step},

@@ -68,8 +68,13 @@ if TYPE_CHECKING:
     from ufm.problem import WeightDecay as WeightDecay
     from ufm.solution import Solution as Solution
     from ufm.solution import SolveError as SolveError
+    from ufm.solvers import R0 as R0
+    from ufm.solvers import R1 as R1
+    from ufm.solvers import has_closed_form as has_closed_form
     from ufm.solvers import polish as polish
     from ufm.solvers import solve as solve
+    from ufm.solvers import step_optimum as step_optimum
+    from ufm.solvers import vector_R0 as vector_R0
     from ufm.status import Status as Status
     from ufm.theory import predict as predict
 
@@ -99,7 +104,9 @@ __getattr__, __dir__, __all__ = attach(
              "NoReg", "PenalisedBias", "Problem", "Sphere", "VectorBudget", "WeightDecay"),
             ".problem"),
         **dict.fromkeys(("Solution", "SolveError"), ".solution"),
-        **dict.fromkeys(("polish", "solve"), ".solvers"),
+        **dict.fromkeys(
+            ("R0", "R1", "has_closed_form", "polish", "solve", "step_optimum", "vector_R0"),
+            ".solvers"),
         "Status": ".status",
         "predict": ".theory",
     },

@@ -13,6 +13,7 @@ from ufm._lazy import attach
 if TYPE_CHECKING:
     from ufm.solvers._polish import polish as polish
     from ufm.solvers._solve import solve as solve
+    from ufm.solvers.closed_form import has_closed_form as has_closed_form
     from ufm.solvers.ridge_thresholds import ridge_merging as ridge_merging
     from ufm.solvers.ridge_thresholds import ridge_vanishing as ridge_vanishing
     from ufm.solvers.step import StepOptimum as StepOptimum
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from ufm.solvers.thresholds import log_R0 as log_R0
     from ufm.solvers.thresholds import log_R1 as log_R1
     from ufm.solvers.thresholds import oversampling_threshold as oversampling_threshold
+    from ufm.solvers.thresholds import tau0 as tau0
+    from ufm.solvers.thresholds import tau1 as tau1
     from ufm.solvers.two_angle import TwoAngleState as TwoAngleState
     from ufm.solvers.two_angle import two_angle_state as two_angle_state
     from ufm.solvers.two_angle import vector_log_R0 as vector_log_R0
@@ -32,9 +35,13 @@ __getattr__, __dir__, __all__ = attach(
     {
         "polish": "._polish",
         "solve": "._solve",
+        "has_closed_form": ".closed_form",
         **dict.fromkeys(("ridge_merging", "ridge_vanishing"), ".ridge_thresholds"),
         **dict.fromkeys(("StepOptimum", "step_optimum"), ".step"),
-        **dict.fromkeys(("R0", "R1", "log_R0", "log_R1", "oversampling_threshold"), ".thresholds"),
+        **dict.fromkeys(
+            ("R0", "R1", "log_R0", "log_R1", "oversampling_threshold", "tau0", "tau1"),
+            ".thresholds",
+        ),
         **dict.fromkeys(
             ("TwoAngleState", "two_angle_state", "vector_R0", "vector_log_R0"), ".two_angle"
         ),
