@@ -152,8 +152,7 @@ def evidence(
         raise ValueError(f"steps must come from symbolic evidence, got {kind.value} for {claim.id}")
 
     def decorate(function: Callable[[Any], None]) -> Callable[[Any], None]:
-        module = function.__module__.rpartition(".")[2]
-        full = name or f"{module}.{function.__name__}"
+        full = name or f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
         if any(c.claim == claim.id and c.name == full for c in _checks):
             raise ValueError(f"evidence must be unique, got {full} twice for {claim.id}")
         _checks.append(Check(claim.id, full, kind, domain, steps, function, limit))

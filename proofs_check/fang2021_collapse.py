@@ -1,4 +1,4 @@
-"""Evidence for minority collapse: block spectra, the collapse criterion and both thresholds.
+"""Evidence for minority collapse: block spectra, the collapse criterion and its threshold.
 
 Notation of the statements: a minority sample gives a majority class the probability q, a majority
 sample gives another majority class p_o and a minority class p_m; m = R p_m and o = R p_o.
@@ -17,14 +17,10 @@ from ufm.theory.fang2021_collapse import (
     COLLAPSE,
     FINDING2,
     FINITE,
-    OVERSAMPLING,
-    OVERSAMPLING_R0,
     R0_CLOSED,
     R0_LIMITS,
     R0_MONOTONE,
     R0_SINGLE,
-    R1_CLOSED,
-    STEP_OPTIMUM,
     THM5,
 )
 
@@ -320,112 +316,3 @@ def threshold_limits(proof: Proof) -> None:
     proof.equal(
         1 / sp.simplify(large), K_A - 1 + sp.sqrt(K_B / K), "ln R_0/tau -> 1/(K_A-1+sqrt(K_B/K))"
     )
-
-
-@evidence(
-    STEP_OPTIMUM,
-    EvidenceKind.SYMBOLIC,
-    domain="all K_A >= 2, K_B >= 2, mu > 0",
-    steps=("singular values", "gradient blocks", "full phase", "alignment", "ratio", "radius"),
-)
-def step_conditions(proof: Proof) -> None:
-    """KKT in the normalisation pi_B = 1, pi_A = R: active singular values of -G equal mu."""
-    p_o, p_m = o / R, m / R
-    p_t = 1 - (K_A - 1) * p_o - K_B * p_m
-    q_full = (mu - proof.term("majority rows", K_A) * q) / K_B
-    full = gradient_block(R, sp.Integer(1), (p_t, p_o, p_m), (q_full + 1 - mu, q_full, q))
-    proof.zero(sp.Matrix(full.column_sums), "full phase (mu < 1): columns of -G are centred")
-    proof.equal(full.e, mu, "minority block equals mu, with q_t - q_o = 1 - mu > 0 so e > 0")
-    q_o = (1 - K_A * q) / K_B
-    merged = gradient_block(R, sp.Integer(1), (p_t, p_o, p_m), (q_o, q_o, q))
-    proof.equal(merged.e, 1, "merged (mu >= 1): the minority block is 1 <= mu, so e = 0")
-    o_closed = (mu - K_B * m) / K_A
-    proof.equal(full.a.subs(o, o_closed), mu, "majority block equals mu")
-    m_closed = sp.sqrt((mu**2 / K - K_A * q**2) / K_B)
-    proof.equal(mixed_value(full.c, full.d).subs(m, m_closed), mu**2, "mixed value equals mu")
-    y_s = sp.Symbol("y", real=True)
-    c_z = ((K_B - 1) * e - K_B * y_s) / K
-    d_z = c_z * m / q
-    proof.equal(c_z * full.d - d_z * full.c, 0, "Z and -G share the mixed direction")
-    proof.equal(((K_B - 1) * e - K * c_z) / K_B, y_s, "log(q_t/q) = y fixes c")
-    a_closed = -K * d_z - K_A * sp.log(o / m)
-    proof.equal(
-        ((K_A - 1) * a_closed - K * d_z) / K_A, a_closed + sp.log(o / m), "log(p_t/p_m) fixes a"
-    )
-    proof.equal(
-        (p_t / p_o).subs(o, o_closed).subs(R, o_closed * (sp.exp(a) - 1) + mu),
-        sp.exp(a),
-        "R = o (e^a - 1) + mu",
-    )
-    size = sp.Symbol("c", positive=True)
-    proof.equal(
-        sp.simplify(sp.sqrt(mixed_value(size, size * m / q).subs(m, m_closed))),
-        size * mu / q,
-        "the mixed singular value of Z is |c| mu/q",
-    )
-
-
-@evidence(
-    R1_CLOSED,
-    EvidenceKind.SYMBOLIC,
-    domain="all K_A >= 2, K_B >= 2, all budgets",
-    steps=("gradient blocks", "threshold", "finite", "after R_0"),
-)
-def vanishing_threshold(proof: Proof) -> None:
-    """With w_B = h_B = 0 only the majority block is active and mu is its value."""
-    t, S = sp.symbols("t S", positive=True)  # t = e^{-a/K_A}
-    p = (1 - ((K_A - 1) * t + K_B) / S, t / S, 1 / S)
-    G = gradient_block(R, sp.Integer(1), p, (1 / K, 1 / K, 1 / K))
-    proof.equal(G.a, R * (K_A * t + K_B) / S, "majority block: mu = R (K_A t + K_B)/S")
-    proof.equal(G.e, 1, "minority block: pi_B")
-    root_closed = (K_A * t + K_B) ** 2 - proof.term("K K_B", K * K_B)
-    closed = sp.sqrt(K_A / K) * S / sp.sqrt(root_closed)
-    proof.zero((mixed_value(G.c, G.d) - G.a**2).subs(R, closed), "mixed = mu at R_1")
-    root, root_B = sp.symbols("r s", positive=True)
-    squares = {K_A: root**2 - root_B**2, K_B: root_B**2}
-    edge = root_B / (root + root_B)
-    proof.zero(
-        root_closed.subs(squares).subs(t, edge),
-        "the root closes at t = 1/(1 + sqrt(K/K_B)), i.e. tau = K_A(K_A-1) ln(1 + sqrt(K/K_B))",
-    )
-    proof.positive(sp.diff((K_A * t + K_B) ** 2, t), "and is real above")
-    floor = sp.sqrt(K_A / K) / sp.sqrt(K**2 - K * K_B)
-    proof.equal(sp.simplify(floor), 1 / K, "R_1/S >= 1/K because t <= 1")
-    proof.equal(mixed_value(1 / K, 1 / K), 1, "hence mu = mixed >= 1 = pi_B at R_1: R_1 >= R_0")
-    tau = sp.Symbol("tau", positive=True)
-    a_tau = tau / (K_A - 1)
-    odds = sp.exp(a_tau * (K_A - 1) / K_A) + (K_A - 1) * t + K_B
-    closed_tau = closed.subs(S, odds).subs(t, sp.exp(-a_tau / K_A))
-    proof.tie(
-        closed_tau,
-        [K_A, K_B, tau],
-        lambda A, B, radius: solvers.R1(A, B, radius),
-        points(8, 10, (3, 10), (2, 10), (0.2, 3.0)),
-        "solvers.R1",
-    )
-
-
-@evidence(OVERSAMPLING, EvidenceKind.SYMBOLIC, domain="all n_A, n_B, K_A, K_B", steps=("shares",))
-def oversampling_shares(proof: Proof) -> None:
-    """The risk's shares are all that the model sees of the class sizes."""
-    n_A, n_B, weight = sp.symbols("n_A n_B w_r", positive=True)
-
-    def share(minority: sp.Expr) -> sp.Expr:
-        return minority / (K_A * n_A + K_B * minority)
-
-    weighted = weight * n_B / (K_A * n_A + proof.term("weight", weight) * K_B * n_B)
-    proof.equal(weighted, share(weight * n_B), "share of a minority class")
-
-
-@evidence(
-    OVERSAMPLING_R0,
-    EvidenceKind.SYMBOLIC,
-    domain="all K_A >= 2, K_B >= 2, all budgets",
-    steps=("effective ratio",),
-)
-def oversampling_ratio(proof: Proof) -> None:
-    """Collapse iff the effective ratio reaches R_0, which does not depend on the sizes."""
-    n_A, n_B, weight = sp.symbols("n_A n_B w_r", positive=True)
-    effective = (n_A / proof.term("weighted", weight * n_B)).subs(n_A, R * n_B)
-    proof.equal(effective, R / weight, "effective ratio R/w_r")
-    proof.equal(effective.subs(weight, R), 1, "balanced at w_r = R")

@@ -1,0 +1,98 @@
+"""``python -m proofs_check [ID...]``: run the evidence, record it, write ``CLAIMS.md``.
+
+Exit status 0 only if every check passed and every statement known to fail is refuted; 1 if not;
+2 for a usage error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from proofs_check import _report, papers
+from proofs_check._harness import Check, checks, run
+from ufm.claims import Evidence, get, load_evidence, registry, status
+
+
+assert papers.MODULES
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: Arguments; those of the process by default.
+
+    Returns:
+        Exit status.
+    """
+    options = _parser().parse_args(argv)
+    console = Console(stderr=True)
+    try:
+        ids = [get(id).id for id in dict.fromkeys(options.ids)] or list(registry())
+    except ValueError as error:
+        console.print(f"proofs_check: {error}", style="red", highlight=False)
+        return 2
+    fresh, seconds = _run([c for c in checks() if c.claim in set(ids)], console)
+    recorded = load_evidence()
+    evidence = _report.merged(recorded, fresh)
+    problems = [f"{e.claim}: {e.check} failed: {e.note}" for e in fresh if not e.passed]
+    problems += _report.unexpected(evidence, ids)
+    if options.check:
+        table = _report.TABLE_PATH.read_text("utf-8") if _report.TABLE_PATH.exists() else ""
+        kept = [e for e in recorded if e.claim in set(ids)]
+        problems += _report.stale(kept, fresh, table if len(kept) == len(recorded) else "")
+    else:
+        _report.write(evidence)
+    _show(console, ids, evidence, seconds)
+    for problem in problems:
+        console.print(problem, style="red", highlight=False, soft_wrap=True)
+    if options.json:
+        statuses = {id: status(registry()[id], evidence).value for id in ids}
+        result = {"status": statuses, "problems": problems, **_report.as_data(fresh)}
+        sys.stdout.write(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
+    return 1 if problems else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m proofs_check", description=__doc__)
+    parser.add_argument("ids", nargs="*", metavar="ID", help="claims to check; all by default")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; fail if the recorded files are stale"
+    )
+    parser.add_argument("--json", action="store_true", help="the records on stdout")
+    return parser
+
+
+def _run(selected: Sequence[Check], console: Console) -> tuple[list[Evidence], float]:
+    begin = time.perf_counter()
+    records = []
+    with console.status("checking") as spinner:
+        for check in selected:
+            spinner.update(f"{check.claim}: {check.name}")
+            records.append(run(check))
+    return _report.ordered(records), time.perf_counter() - begin
+
+
+def _show(
+    console: Console, ids: Sequence[str], evidence: Sequence[Evidence], seconds: float
+) -> None:
+    table = Table(
+        "claim", "kind", "status", "checks", title=f"{len(ids)} claims in {seconds:.0f} s"
+    )
+    for id in ids:
+        own = [e for e in evidence if e.claim == id]
+        found = status(registry()[id], evidence).value
+        passed = sum(e.passed for e in own)
+        table.add_row(id, registry()[id].kind.value, found, f"{passed}/{len(own)}")
+    console.print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,261 @@
+"""Numeric evidence for Fang et al. (2021): dimensions, thresholds, phases, certified optima."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+
+import torch
+
+from proofs_check._harness import Measurement, evidence
+from proofs_check._optima import (
+    CERTIFIED,
+    MERGED,
+    best_of,
+    merges_as,
+    multiplier,
+    optimum,
+    spread,
+)
+from proofs_check.catalogue import step_problem
+from proofs_check.predictions import applicable
+from ufm import certify, distance, solvers
+from ufm.claims import EvidenceKind
+from ufm.problem import AverageBudget, Problem
+from ufm.theory._assumptions import equal_groups
+from ufm.theory.fang2021 import SDP, TIGHT_RANK
+from ufm.theory.fang2021_collapse import (
+    COLLAPSE,
+    FINDING2,
+    FINITE,
+    OVERSAMPLING,
+    OVERSAMPLING_R0,
+    R0_CLOSED,
+    R0_LIMITS,
+    R0_SINGLE,
+    R1_CLOSED,
+    RANK_DROP,
+    THM5,
+)
+
+
+# (K_A, K_B, E_W, E_H, R_0): thresholds found by bisection on certified solutions and by the closed
+# form of other code, printed with nine digits.
+TABLE = (
+    (2, 2, 1, 1, 3.38048845), (2, 2, 5, 5, 31095.9072), (2, 2, 10, 5, 4041623.92),
+    (2, 3, 1, 5, 104.837028), (5, 5, 1, 1, 1.73541560), (5, 5, 1, 5, 12.1924471),
+    (5, 5, 5, 5, 3954.67350), (5, 5, 10, 5, 321623.238), (7, 3, 1, 1, 1.36952958),
+    (7, 3, 1, 5, 4.00046671), (7, 3, 5, 5, 212.741051), (7, 3, 10, 5, 5023.91385),
+    (3, 7, 1, 5, 245.496931), (3, 7, 5, 5, 4113420.41),
+)  # fmt: skip
+SIDES = (0.98, 1.02)
+SMALL = ((2, 2, 1.0, 1.0), (5, 5, 1.0, 5.0), (7, 3, 1.0, 5.0), (3, 4, 1.0, 1.0))
+
+
+@evidence(
+    TIGHT_RANK,
+    EvidenceKind.CERTIFIED,
+    domain="step 5+5, R = 5, E = (1, 5): p = 9, 10, 20; and p = rank, rank - 1 at R = 100 (rank 5)",
+)
+def dimensions(measure: Measurement) -> None:
+    """Every p >= rank reaches the certified optimum; one less does not."""
+    values = []
+    for d in (9, 10, 20):
+        solution, certificate = optimum(step_problem(5, 5, 5.0, (1.0, 5.0), d=d))
+        measure.true("rank is at most K-1", int(certificate.rank) <= 9)
+        values.append(float(solution.value))
+    measure.below("spread of the values", max(values) - min(values), CERTIFIED)
+    wide = optimum(step_problem(5, 5, 100.0, (1.0, 5.0)))
+    rank = int(wide.certificate.rank)
+    measure.record("rank, R = 100", rank)
+    exact = best_of(step_problem(5, 5, 100.0, (1.0, 5.0), d=rank), seeds=4)
+    short = best_of(step_problem(5, 5, 100.0, (1.0, 5.0), d=rank - 1), seeds=8)
+    value = wide.solution.value
+    measure.below("excess at p = rank", (exact.value - value).clamp(min=0), CERTIFIED)
+    measure.above("excess at p = rank - 1", short.value - value, 1e-4)
+
+
+@evidence(SDP, EvidenceKind.CERTIFIED, domain="catalogue cases with d >= 2K")
+def wide_optima(measure: Measurement) -> None:
+    """The dual bound of the relaxation is attained."""
+    for case in applicable(SDP):
+        measure.below("gap", optimum(case.problem).certificate.gap.clamp(min=0), CERTIFIED)
+
+
+def groups_of(problem: Problem) -> dict[float, list[int]]:
+    """Class indices of every group of equal classes.
+
+    Args:
+        problem: The problem.
+
+    Returns:
+        Share of the risk to the indices.
+    """
+    return {
+        share: [k for k, pi in enumerate(problem.pi) if pi == share]
+        for share in equal_groups(problem)
+    }
+
+
+@evidence(
+    COLLAPSE, EvidenceKind.CERTIFIED, domain="all catalogue cases with a group of equal classes"
+)
+def groups_merge_by_the_criterion(measure: Measurement) -> None:
+    """Group by group: merged iff pi_B <= mu."""
+    count = 0
+    for case in applicable(COLLAPSE):
+        solution = optimum(case.problem).solution
+        mu = multiplier(solution)
+        for share, group in groups_of(case.problem).items():
+            merges_as(measure, solution, group, expected=share <= mu)
+            count += 1
+    measure.record("groups", count)
+
+
+@evidence(
+    R0_CLOSED,
+    EvidenceKind.CERTIFIED,
+    domain="(K_A, K_B, E_W, E_H) = " + ", ".join(map(str, SMALL)) + "; 2 % below and above R_0",
+)
+@evidence(
+    FINDING2,
+    EvidenceKind.CERTIFIED,
+    domain="(K_A, K_B, E_W, E_H) = " + ", ".join(map(str, SMALL)) + "; 2 % below and above R_0",
+)
+def both_sides_of_the_threshold(measure: Measurement) -> None:
+    """Told apart below, merged above."""
+    for K_A, K_B, E_W, E_H in SMALL:
+        R_0 = float(solvers.R0(K_A, K_B, (K_A + K_B) * math.sqrt(E_W * E_H)))
+        for side in SIDES:
+            problem = step_problem(K_A, K_B, side * R_0, (E_W, E_H), d=K_A + K_B)
+            group = list(range(K_A, K_A + K_B))
+            merges_as(measure, optimum(problem).solution, group, expected=side > 1)
+
+
+@evidence(R0_SINGLE, EvidenceKind.CERTIFIED, domain="K_A = 1, K_B = 3, E = (1, 1); 2 % either side")
+def both_sides_single(measure: Measurement) -> None:
+    """Told apart below, merged above."""
+    R_0 = float(solvers.R0(1, 3, 4.0))
+    measure.record("R_0", R_0)
+    for side in SIDES:
+        problem = step_problem(1, 3, side * R_0, (1.0, 1.0))
+        merges_as(measure, optimum(problem).solution, [1, 2, 3], expected=side > 1)
+
+
+@evidence(
+    R0_CLOSED, EvidenceKind.NUMERIC, domain="14 thresholds printed with nine digits, R_0 to 4e6"
+)
+def table_of_thresholds(measure: Measurement) -> None:
+    """The package's R_0 against the reference table."""
+    for K_A, K_B, E_W, E_H, reference in TABLE:
+        found = float(solvers.R0(K_A, K_B, (K_A + K_B) * math.sqrt(E_W * E_H)))
+        measure.below("relative error", abs(found / reference - 1), 5e-9)
+
+
+@evidence(
+    THM5, EvidenceKind.CERTIFIED, domain="K_A = K_B = 5, E = (1, 5), p = 10; R = 2, 5, 10, 100"
+)
+def rows_approach(measure: Measurement) -> None:
+    """The distance of minority rows falls with R and is zero at the end."""
+    distances = [
+        spread(optimum(step_problem(5, 5, R, (1.0, 5.0), d=10)).solution, list(range(5, 10)))
+        for R in (2.0, 5.0, 10.0, 100.0)
+    ]
+    measure.true("distances fall", distances == sorted(distances, reverse=True))
+    measure.below("distance at R = 100", distances[-1], MERGED)
+
+
+@evidence(FINITE, EvidenceKind.NUMERIC, domain="K_A = 1..6, K_B = 2..6, tau = .1, 1, 3, 10, 30")
+def bound_exceeds_threshold(measure: Measurement) -> None:
+    """Ln R_0 <= ln(1 + e^(sqrt 2 tau)/(K-1))."""
+    for K_A, K_B, tau in product(range(1, 7), range(2, 7), (0.1, 1.0, 3.0, 10.0, 30.0)):
+        bound = math.log1p(math.exp(math.sqrt(2) * tau) / (K_A + K_B - 1))
+        measure.above("bound minus ln R_0", bound - float(solvers.log_R0(K_A, K_B, tau)), 0.0)
+
+
+@evidence(R0_LIMITS, EvidenceKind.NUMERIC, domain="K_A = 5, K_B = 5; tau = 1e-6 and tau = 5e4")
+def limits_of_the_threshold(measure: Measurement) -> None:
+    """First-order ratios; the large limit has slow logarithmic corrections."""
+    small = float(solvers.log_R0(5, 5, 1e-6)) / 1e-6 * 5 * 9
+    measure.below("small: ratio minus one", abs(small - 1), 1e-5)
+    large = float(solvers.log_R0(5, 5, 5e4)) / 5e4 * (4 + math.sqrt(0.5))
+    measure.record("large: ratio", large)
+    measure.below("large: ratio minus one", abs(large - 1), 3e-4)
+
+
+@evidence(
+    R1_CLOSED,
+    EvidenceKind.CERTIFIED,
+    domain="(K_A, K_B, E_W, E_H) = (7, 3, 1, 5), (4, 4, 1, 1), (3, 2, .5, .5); 2 % either side",
+)
+def both_sides_of_vanishing(measure: Measurement) -> None:
+    """Minority rows are zero above R_1 and not below."""
+    for K_A, K_B, E_W, E_H in ((7, 3, 1.0, 5.0), (4, 4, 1.0, 1.0), (3, 2, 0.5, 0.5)):
+        R_1 = float(solvers.R1(K_A, K_B, (K_A + K_B) * math.sqrt(E_W * E_H)))
+        for side in SIDES:
+            solution = optimum(step_problem(K_A, K_B, side * R_1, (E_W, E_H))).solution
+            norm = float(solution.W[K_A:].norm() / solution.W.norm())
+            if side > 1:
+                measure.below("norm above R_1", norm, MERGED)
+            else:
+                measure.above("norm below R_1", norm, 1e-3)
+
+
+@evidence(
+    OVERSAMPLING,
+    EvidenceKind.CERTIFIED,
+    domain="sizes (8, 8, 2, 2) against (8, 8, 1, 1) with minority weight 2; E = (1, 2)",
+)
+def weighting_equals_repeating(measure: Measurement) -> None:
+    """Equal values and geometries."""
+    reg = AverageBudget(1.0, 2.0)
+    repeated = optimum(Problem(K=4, d=4, n=(8, 8, 2, 2), reg=reg)).solution
+    weighted = optimum(
+        Problem(K=4, d=4, n=(8, 8, 1, 1), reg=reg, weights=(1.0, 1.0, 2.0, 2.0))
+    ).solution
+    measure.below("value", (repeated.value - weighted.value).abs(), CERTIFIED)
+    measure.below("geometry", distance(repeated.geometry, weighted.geometry), MERGED)
+
+
+@evidence(
+    OVERSAMPLING_R0,
+    EvidenceKind.CERTIFIED,
+    domain="R = 1000, E = (1, 5), K_A = 5 and 3 of 10: 2 % either side of w_r = R/R_0",
+)
+def oversampling_both_sides(measure: Measurement) -> None:
+    """Integer sizes 1000 and 1 with a loss weight on the minority."""
+    for K_A, quoted in ((5, 82.02), (3, 4.07)):
+        edge = 1000 / float(solvers.R0(K_A, 10 - K_A, 10 * math.sqrt(5.0)))
+        # The reference is printed with two decimals.
+        measure.below(f"w_r minus reference, K_A = {K_A}", abs(edge - quoted), 5e-3)
+        for side in SIDES:
+            weights = (1.0,) * K_A + (side * edge,) * (10 - K_A)
+            problem = Problem(
+                K=10, d=9, n=(1000,) * K_A + (1,) * (10 - K_A), reg=AverageBudget(1.0, 5.0),
+                weights=weights,
+            )  # fmt: skip
+            group = list(range(K_A, 10))
+            merges_as(measure, optimum(problem).solution, group, expected=side < 1)
+
+
+@evidence(
+    RANK_DROP,
+    EvidenceKind.CERTIFIED,
+    domain="catalogue long tails and 20 random profiles, K = 4..9, E_W E_H in [.2, 5], seed 0",
+)
+def rank_of_long_tails(measure: Measurement) -> None:
+    """Rank of the certified optimum against the count of classes with pi_k > mu."""
+    generator = torch.Generator().manual_seed(0)
+    problems = [case.problem for case in applicable(RANK_DROP)]
+    for _ in range(20):
+        K = int(torch.randint(4, 10, (1,), generator=generator))
+        n = torch.randperm(400, generator=generator)[:K].add(1).sort(descending=True).values
+        energy = float(0.2 * 25.0 ** torch.rand(1, generator=generator))
+        problems.append(Problem(K=K, d=K, n=tuple(n.tolist()), reg=AverageBudget(1.0, energy)))
+    for problem in problems:
+        solution, certificate = optimum(problem)
+        count = sum(pi > multiplier(solution) for pi in problem.pi)
+        measure.true("rank is the count or one less", int(certificate.rank) in (count - 1, count))
+    measure.record("profiles", len(problems))
+    lost = sum(int(certify(optimum(p).solution).rank) < p.K - 1 for p in problems)
+    measure.record("profiles with a loss of rank", lost)
