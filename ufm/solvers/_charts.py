@@ -77,22 +77,22 @@ class Chart(abc.ABC):
         """
 
     @abc.abstractmethod
-    def unit(self, A: Float[Tensor, "B R d"]) -> Float[Tensor, "B R d"]:
+    def unit(self, X: Float[Tensor, "B R d"]) -> Float[Tensor, "B R d"]:
         """Factor rows scaled to use up the radius, or to a typical norm of 1 where there is none.
 
         Args:
-            A: Rows of the factors, of any scale.
+            X: Rows of the factors, of any scale.
 
         Returns:
             Scaled rows.
         """
 
     @abc.abstractmethod
-    def fill(self, block: Float[Tensor, "B R d"], least: float = 0.0) -> Float[Tensor, "B P"]:
+    def fill(self, X: Float[Tensor, "B R d"], least: float = 0.0) -> Float[Tensor, "B P"]:
         """Coordinates of factor rows, what they leave of the radius in the slack, and zero bias.
 
         Args:
-            block: Rows of the factors.
+            X: Rows of the factors.
             least: Smallest slack, as a share of the radius.
 
         Returns:
@@ -166,10 +166,9 @@ class Chart(abc.ABC):
         euclidean = self.factors.hessian(parts)
 
         def product(v: Float[Tensor, "B P"]) -> Float[Tensor, "B P"]:
-            direction = self.split(v)
-            if self.factors.fixed_W is not None:
-                direction = direction._replace(W=torch.zeros_like(direction.V))
-            return self.project(x, torch.addcmul(self.join(euclidean(direction)), multiplier, v))
+            return self.project(
+                x, torch.addcmul(self.join(euclidean(self.split(v))), multiplier, v)
+            )
 
         return product
 
@@ -180,28 +179,25 @@ class Chart(abc.ABC):
             x: Coordinates.
 
         Returns:
-            W, V, b; W is the fixed classifier where it is fixed.
+            Rows of the factors, and the bias.
         """
-        B, K = self.factors.c.shape
-        block = x[:, : self.rows * self.width].view(B, self.rows, self.width)[..., : self.d]
-        fixed = self.factors.fixed_W
-        W = block[:, :K] if fixed is None else fixed.expand(B, -1, -1)
+        rows = x[:, : self.rows * self.width].view(-1, self.rows, self.width)
         b = x[:, self.on_spheres :] if self.factors.has_bias else None
-        return Parts(W, block[:, -K:], b)
+        return Parts(rows[..., : self.d], b)
 
     def join(self, parts: Parts) -> Float[Tensor, "B P"]:
-        """A gradient as a flat vector; zero in the slack, without the part in a fixed W.
+        """A gradient as a flat vector; zero in the slack.
 
         Args:
-            parts: Gradient in W, V, b.
+            parts: Gradient in the factors.
 
         Returns:
             Coordinates.
         """
-        block = self._block(parts)
+        rows = parts.X
         if self.width > self.d:
-            block = torch.nn.functional.pad(block, (0, 1))
-        flat = block.flatten(1)
+            rows = torch.nn.functional.pad(rows, (0, 1))
+        flat = rows.flatten(1)
         if self.extra:
             flat = torch.nn.functional.pad(flat, (0, 1))
         return flat if parts.b is None else torch.cat([flat, parts.b], -1)
@@ -229,7 +225,7 @@ class Chart(abc.ABC):
             Coordinates.
         """
         parts = self.factors.parts(point)
-        x = self.fill(self._block(parts), least)
+        x = self.fill(parts.X, least)
         return x if parts.b is None else torch.cat([x[:, : self.on_spheres], parts.b], -1)
 
     def with_flat_zeros(self, v: Float[Tensor, "B S"]) -> Float[Tensor, "B P"]:
@@ -244,6 +240,3 @@ class Chart(abc.ABC):
         if not self.factors.has_bias:
             return v
         return torch.nn.functional.pad(v, (0, self.factors.c.shape[-1]))
-
-    def _block(self, parts: Parts) -> Float[Tensor, "B R d"]:
-        return parts.V if self.factors.fixed_W is not None else torch.cat([parts.W, parts.V], 1)

@@ -18,13 +18,12 @@ class Parts(NamedTuple):
     """Balanced factors, or a gradient or direction in them.
 
     Attributes:
-        W: ``(B, K, d)``; no variable where W is fixed.
-        V: ``(B, K, d)``, one row a class.
+        X: Rows of W~ above rows of V~ (one a class), ``(B, 2K, d)``; V~ alone, ``(B, K, d)``,
+            where W is fixed.
         b: ``(B, K)``, or None without a bias.
     """
 
-    W: Float[Tensor, "B K d"]
-    V: Float[Tensor, "B K d"]
+    X: Float[Tensor, "B R d"]
     b: Float[Tensor, "B K"] | None
 
 
@@ -50,7 +49,8 @@ class Factors:
         gain: Scale ``alpha beta_k`` of the logits (B, K), or None where it is one.
         s: Common ridge (B,), or None without one.
         lam_b: Ridge on the bias (B,).
-        fixed_W: The fixed classifier (K, d), or None if it is learnable.
+        fixed_W: The fixed classifier, or None if it is learnable; for odd K a row of zeros is
+            added, ``(K + K % 2, d)``.
         has_bias: Whether b is a variable.
     """
 
@@ -62,7 +62,7 @@ class Factors:
     gain: Float[Tensor, "B K"] | None
     s: Float[Tensor, "B"] | None
     lam_b: Float[Tensor, "B"]
-    fixed_W: Float[Tensor, "K d"] | None
+    fixed_W: Float[Tensor, "_ d"] | None
     has_bias: bool
 
     @classmethod
@@ -88,9 +88,12 @@ class Factors:
             alpha = (s / objective.lam_W).sqrt() if problem.is_learnable else alpha
             beta = (s.unsqueeze(-1) / p).sqrt()
             gain = alpha.unsqueeze(-1) * beta
+        fixed = objective.fixed_W()
+        if fixed is not None:
+            fixed = torch.nn.functional.pad(fixed, (0, 0, 0, objective.K % 2))
         return cls(
             loss=objective.loss, y=objective.y, c=objective.c, alpha=alpha, beta=beta, gain=gain,
-            s=s, lam_b=objective.lam_b, fixed_W=objective.fixed_W(), has_bias=problem.has_bias,
+            s=s, lam_b=objective.lam_b, fixed_W=fixed, has_bias=problem.has_bias,
         )  # fmt: skip
 
     def select(self, index: Int[Tensor, "S"]) -> Factors:
@@ -114,17 +117,18 @@ class Factors:
             x: Balanced factors.
 
         Returns:
-            Values and gradient, in W also if it is fixed.
+            Values and gradient.
         """
         loss, G = self.loss.value_and_grad(self._logits(x), self.y)
         value, G = (self.c * loss).sum(-1), G * self.c.unsqueeze(-2)
+        X, b = self._pull_back(self._gained(G), x.X), None
         if self.s is not None:
-            value = value + self.s / 2 * self._square(x)
-        b = None
+            value = value + self.s / 2 * x.X.square().sum((-2, -1))
+            X = torch.addcmul(X, self.s[:, None, None], x.X)
         if x.b is not None:
             value = value + self.lam_b / 2 * x.b.square().sum(-1)
             b = G.sum(-1) + self.lam_b.unsqueeze(-1) * x.b
-        return value, self._pull_back(self._gained(G), x, x)._replace(b=b)
+        return value, Parts(X, b)
 
     def hessian(self, x: Parts) -> Callable[[Parts], Parts]:
         """Euclidean Hessian at a point as an operator.
@@ -139,12 +143,19 @@ class Factors:
         G = self._gained(self.loss.grad(Z, self.y) * self.c.unsqueeze(-2))
 
         def product(v: Parts) -> Parts:
-            dZ = self._gained(x.W @ v.V.mT + v.W @ x.V.mT)
+            dZ = self._product(x.X, v.X)
+            if self.fixed_W is None:
+                dZ = dZ + self._product(v.X, x.X)
+            dZ = self._gained(dZ)
             dZ = dZ if v.b is None else dZ + v.b.unsqueeze(-1)
             dG = self.loss.hvp(Z, self.y, dZ) * self.c.unsqueeze(-2)
-            W, V, _ = self._pull_back(self._gained(dG), x, v)
+            X = self._pull_back(self._gained(dG), x.X)
+            if self.fixed_W is None:
+                X = X + self._pull_back(G, v.X)
+            if self.s is not None:
+                X = torch.addcmul(X, self.s[:, None, None], v.X)
             b = None if v.b is None else dG.sum(-1) + self.lam_b.unsqueeze(-1) * v.b
-            return Parts(W + G @ v.V, V + G.mT @ v.W, b)
+            return Parts(X, b)
 
         return product
 
@@ -157,8 +168,10 @@ class Factors:
         Returns:
             W, H, b.
         """
+        K = self.c.shape[-1]
         b = torch.zeros_like(self.c) if x.b is None else x.b
-        return Point(x.W * self.alpha[:, None, None], x.V.mT * self.beta.unsqueeze(-2), b)
+        W = self._left(x.X)[:, :K] * self.alpha[:, None, None]
+        return Point(W, x.X[:, -K:].mT * self.beta.unsqueeze(-2), b)
 
     def parts(self, point: Point) -> Parts:
         """Inverse of `point`.
@@ -169,23 +182,45 @@ class Factors:
         Returns:
             Balanced factors.
         """
-        W = point.W / self.alpha[:, None, None]
-        return Parts(W, point.H.mT / self.beta.unsqueeze(-1), point.b if self.has_bias else None)
+        X = point.H.mT / self.beta.unsqueeze(-1)
+        if self.fixed_W is None:
+            X = torch.cat([point.W / self.alpha[:, None, None], X], 1)
+        return Parts(X, point.b if self.has_bias else None)
 
     def _gained(self, A: Float[Tensor, "B K K"]) -> Float[Tensor, "B K K"]:
         return A if self.gain is None else A * self.gain.unsqueeze(-2)
 
     def _logits(self, x: Parts) -> Float[Tensor, "B K K"]:
-        Z = self._gained(x.W @ x.V.mT)
+        Z = self._gained(self._product(x.X, x.X))
         return Z if x.b is None else Z + x.b.unsqueeze(-1)
 
-    def _square(self, x: Parts) -> Float[Tensor, "B"]:
-        square = x.V.square().sum((-2, -1))
-        return square if self.fixed_W is not None else square + x.W.square().sum((-2, -1))
+    # The last bits of a BLAS product depend on whether its arrays start at a multiple of 16 bytes.
+    # K x K matrices of a batch all do so if K is even. For odd K one more row of the left factor
+    # is taken along and cut off again; without this, alone and in a batch would differ.
 
-    def _pull_back(self, G: Float[Tensor, "B K K"], x: Parts, ridge_at: Parts) -> Parts:
-        W, V = G @ x.V, G.mT @ x.W
-        if self.s is not None:
-            s = self.s[:, None, None]
-            W, V = torch.addcmul(W, s, ridge_at.W), torch.addcmul(V, s, ridge_at.V)
-        return Parts(W, V, None)
+    def _left(self, X: Float[Tensor, "B R d"]) -> Float[Tensor, "B _ d"]:
+        if self.fixed_W is not None:
+            return self.fixed_W.expand(X.shape[0], -1, -1)
+        K = self.c.shape[-1]
+        return X[:, : K + K % 2]
+
+    def _product(
+        self, left: Float[Tensor, "B R d"], right: Float[Tensor, "B R d"]
+    ) -> Float[Tensor, "B K K"]:
+        """W~ of one times V~ of the other."""  # noqa: DOC201
+        K = self.c.shape[-1]
+        return (self._left(left) @ right[:, -K:].mT)[:, :K]
+
+    def _pull_back(
+        self, G: Float[Tensor, "B K K"], X: Float[Tensor, "B R d"]
+    ) -> Float[Tensor, "B R d"]:
+        """(G V~, G' W~) as rows."""  # noqa: DOC201
+        K, odd = self.c.shape[-1], self.c.shape[-1] % 2
+        if odd:
+            G = torch.nn.functional.pad(G, (1, 0, 0, 1))
+        V = (G.mT @ self._left(X))[:, odd:]
+        if self.fixed_W is not None:
+            return V
+        # Transposed, since a matrix times a single column (d = 1) takes another route in a batch.
+        W = (X[:, K - odd :].mT @ G.mT).mT[:, :K]
+        return torch.cat([W, V], 1)

@@ -33,11 +33,11 @@ class FlatChart(Chart):
             return torch.full_like(self.radius2, self.floor)
         return self.factors.s
 
-    def unit(self, A: Float[Tensor, "B R d"]) -> Float[Tensor, "B R d"]:
-        return A / A.square().sum(-1).mean(-1).sqrt()[:, None, None]
+    def unit(self, X: Float[Tensor, "B R d"]) -> Float[Tensor, "B R d"]:
+        return X / X.square().sum(-1).mean(-1).sqrt()[:, None, None]
 
-    def fill(self, block: Float[Tensor, "B R d"], least: float = 0.0) -> Float[Tensor, "B P"]:
-        return self.with_flat_zeros(block.flatten(1))
+    def fill(self, X: Float[Tensor, "B R d"], least: float = 0.0) -> Float[Tensor, "B P"]:
+        return self.with_flat_zeros(X.flatten(1))
 
 
 @final
@@ -62,11 +62,11 @@ class SphereChart(Chart):
     def stiffness(self, multiplier: Float[Tensor, "B _"]) -> Float[Tensor, "B"]:
         return multiplier[:, 0].clamp(min=self.floor)
 
-    def unit(self, A: Float[Tensor, "B R d"]) -> Float[Tensor, "B R d"]:
-        return A * (self.radius2 / A.square().sum((-2, -1))).sqrt()[:, None, None]
+    def unit(self, X: Float[Tensor, "B R d"]) -> Float[Tensor, "B R d"]:
+        return X * (self.radius2 / X.square().sum((-2, -1))).sqrt()[:, None, None]
 
-    def fill(self, block: Float[Tensor, "B R d"], least: float = 0.0) -> Float[Tensor, "B P"]:
-        x = block.flatten(1)
+    def fill(self, X: Float[Tensor, "B R d"], least: float = 0.0) -> Float[Tensor, "B P"]:
+        x = X.flatten(1)
         if self.extra:
             left = self.radius2 - x.square().sum(-1)
             slack = left.clamp(min=0).maximum(least**2 * self.radius2).sqrt()
@@ -91,16 +91,16 @@ class RowsChart(Chart):
         # On spheres, unlike balls, a multiplier may have either sign.
         return multiplier[:, : self.on_spheres].abs().mean(-1).clamp(min=self.floor)
 
-    def unit(self, A: Float[Tensor, "B R d"]) -> Float[Tensor, "B R d"]:
-        return A * (self.radius2[:, None, None] / A.square().sum(-1, keepdim=True)).sqrt()
+    def unit(self, X: Float[Tensor, "B R d"]) -> Float[Tensor, "B R d"]:
+        return X * (self.radius2[:, None, None] / X.square().sum(-1, keepdim=True)).sqrt()
 
-    def fill(self, block: Float[Tensor, "B R d"], least: float = 0.0) -> Float[Tensor, "B P"]:
+    def fill(self, X: Float[Tensor, "B R d"], least: float = 0.0) -> Float[Tensor, "B P"]:
         if self.width > self.d:
             radius2 = self.radius2[:, None, None]
-            left = radius2 - block.square().sum(-1, keepdim=True)
+            left = radius2 - X.square().sum(-1, keepdim=True)
             slack = left.clamp(min=0).maximum(least**2 * radius2).sqrt()
-            block = torch.cat([block, slack], -1)
-        return self.retract(self.with_flat_zeros(block.flatten(1)))
+            X = torch.cat([X, slack], -1)
+        return self.retract(self.with_flat_zeros(X.flatten(1)))
 
     def _rows(self, x: Float[Tensor, "B P"]) -> Float[Tensor, "B R _"]:
         return x[:, : self.on_spheres].view(-1, self.rows, self.width)

@@ -28,7 +28,9 @@ class Memory:
     4m times. An unusable pair has a zero row and column in :math:`R^{-1}`.
 
     Attributes:
-        pairs: s in the first m rows and y in the last m, ``(B, 2m, P)``; updated in place.
+        pairs: s in the first m rows and y in the last m, ``(B, 2m, P)``, or P + 1 coordinates for
+            odd P, since the last bits of a BLAS product depend on the alignment of its result;
+            updated in place.
         R_inverse: ``(B, m, m)``.
         D: ``<s_i, y_i>`` ``(B, m)``.
         YY: ``<y_i, y_j>`` ``(B, m, m)``.
@@ -53,6 +55,7 @@ class Memory:
             The memory.
         """
         (B, P), new = x.shape, x.new_zeros
+        P += P % 2
         return cls(new(B, 2 * m, P), new(B, m, m), new(B, m), new(B, m, m), new(B) + 1)
 
     def select(self, index: Int[Tensor, "S"]) -> Memory:
@@ -102,10 +105,13 @@ class Memory:
             The memory, and minus its inverse Hessian times the gradient.
         """
         pairs, m = self.pairs, self.D.shape[-1]
+        P = grad.shape[-1]
+        if P % 2:
+            step, change, grad = (torch.nn.functional.pad(v, (0, 1)) for v in (step, change, grad))
         pairs[:, slot], pairs[:, m + slot] = step, change
         with_change, with_grad = (torch.stack([change, grad], 1) @ pairs.mT).unbind(1)
         memory = self._append(with_change, slot=slot, usable=usable)
-        return memory, memory._direction(with_grad, grad)
+        return memory, memory._direction(with_grad, grad)[:, :P]
 
     def _append(
         self, products: Float[Tensor, "B twom"], *, slot: int, usable: Bool[Tensor, "B"]

@@ -34,18 +34,20 @@ def horizontal(
     """
     if chart.factors.fixed_W is not None:
         return lambda v: v
-    W, V, _ = chart.split(x)
-    values, U = torch.linalg.eigh(W.mT @ W + V.mT @ V)
+    # An empty axis more keeps odd sizes aligned (see `_factors`).
+    odd = chart.d % 2
+    X = torch.nn.functional.pad(chart.split(x).X, (0, odd))
+    values, U = torch.linalg.eigh(X.mT @ X)
     pairs = values.unsqueeze(-1) + values.unsqueeze(-2)
-    held = pairs > EMPTY * values.amax(-1)[:, None, None]
-    inverse = torch.where(held, 1 / pairs, 0.0)
+    inverse = torch.where(pairs > EMPTY * values.amax(-1)[:, None, None], 1 / pairs, 0.0)
 
     def project(v: Float[Tensor, "B P"]) -> Float[Tensor, "B P"]:
-        A, B, _ = chart.split(v)
-        S = W.mT @ A + V.mT @ B
+        S = X.mT @ torch.nn.functional.pad(chart.split(v).X, (0, odd))
         rotation = U @ (inverse * (U.mT @ (S - S.mT) @ U)) @ U.mT
-        block = torch.cat([W @ rotation, V @ rotation], 1)
-        rest = torch.nn.functional.pad(block, (0, chart.width - chart.d)).flatten(1)
-        return v - torch.nn.functional.pad(rest, (0, v.shape[-1] - rest.shape[-1]))
+        vertical = torch.nn.functional.pad(
+            (X @ rotation)[..., : chart.d], (0, chart.width - chart.d)
+        )
+        vertical = vertical.flatten(1)
+        return v - torch.nn.functional.pad(vertical, (0, v.shape[-1] - vertical.shape[-1]))
 
     return project

@@ -25,6 +25,8 @@ ARMIJO = 1e-4
 SHRINK = 0.35
 # 0.35^30 = 2e-14 of the trial step: nothing is left to gain in float64.
 MAX_SHRINKS = 30
+# Steps at rounding level that bring neither the value nor the gradient down.
+MAX_IDLE = 50
 # Smallest slack of a given start, as a share of the radius: at zero slack nothing pulls inwards.
 LEAST_SLACK = 1e-3
 
@@ -44,6 +46,8 @@ class Iterate:
         trial: First step to try along it ``(B,)``.
         steepest: Whether it is the negative gradient ``(B,)``.
         memory: Pairs.
+        least: Smallest gradient norm so far ``(B,)``.
+        idle: Steps since the value or that norm last improved ``(B,)``.
         count: Steps taken by the batch.
     """
 
@@ -57,6 +61,8 @@ class Iterate:
     trial: Float[Tensor, "B"]
     steepest: Bool[Tensor, "B"]
     memory: Memory
+    least: Float[Tensor, "B"]
+    idle: Int[Tensor, "B"]
     count: int
 
     def select(self, index: Int[Tensor, "S"]) -> Iterate:
@@ -68,7 +74,10 @@ class Iterate:
         Returns:
             A smaller state.
         """
-        names = ("x", "value", "grad", "grad_norm", "code", "direction", "trial", "steepest")
+        names = (
+            "x", "value", "grad", "grad_norm", "code", "direction", "trial", "steepest", "least",
+            "idle",
+        )  # fmt: skip
         return replace(
             self,
             chart=self.chart.select(index),
@@ -106,8 +115,8 @@ def run(
     Trial step 1 (the very first ``0.35 |x|/|g|``), Armijo 1e-4 with factor 0.35 and a slack of
     ``1e-15 (1 + |f|)``; a pair is kept if ``<s,y> > 1e-12 <y,y>``; a direction that does not
     descend is replaced by the negative gradient, and so is one along which no step is found
-    (STALLED if that fails too). The stopping test is :math:`|g|/\sqrt{\mu} <` ``gtol`` with the
-    chart's curvature scale.
+    (STALLED if that fails too, or if 50 steps improve neither value nor gradient norm). The
+    stopping test is :math:`|g|/\sqrt{\mu} \le` ``gtol`` with the chart's curvature scale.
 
     Args:
         objective: Problems on class means.
@@ -127,7 +136,7 @@ def run(
 
     def watch(count: int, slots: Tensor, state: Iterate) -> None:
         rows = (state.code == RUNNING).nonzero().squeeze(-1)
-        if callback is not None:
+        if callback is not None and len(rows) > 0:
             callback(count, slots[rows], state.chart.select(rows).point(state.x[rows]))
 
     final = iterate(
@@ -148,7 +157,7 @@ def _begin(chart: Chart, x: Float[Tensor, "B P"], method: LBFGS) -> Iterate:
         chart=chart, x=x, value=value, grad=grad, grad_norm=norm,
         code=_code(norm, mu, method.gtol), direction=-grad, trial=_first_trial(x, norm),
         steepest=torch.ones_like(norm, dtype=torch.bool), memory=Memory.empty(x, method.memory),
-        count=0,
+        least=norm, idle=torch.zeros_like(norm, dtype=torch.int64), count=0,
     )  # fmt: skip
 
 
@@ -176,18 +185,21 @@ def _step(state: Iterate, gtol: float) -> Iterate:
     reach = 2 * state.chart.radius2.sqrt() / direction.norm(dim=-1)
     trial = torch.where(steepest, _first_trial(new.x, norm), reach.clamp(max=1))
     code = torch.where(accepted, _code(norm, new.mu, gtol), state.code)
-    code = code.masked_fill(lost & state.steepest, Status.STALLED.code)
+    useful = (norm < state.least) | (new.value < state.value - _noise(state.value))
+    idle = torch.where(useful, 0, state.idle + 1)
+    stalled = (lost & state.steepest) | ((code == RUNNING) & (idle >= MAX_IDLE))
+    code = code.masked_fill(stalled, Status.STALLED.code)
     return replace(
         state, x=new.x, value=new.value, grad=new.grad, grad_norm=norm, code=code,
         direction=direction, trial=trial, steepest=steepest, memory=memory.forget(lost),
-        count=state.count + 1,
+        least=norm.minimum(state.least), idle=idle, count=state.count + 1,
     )  # fmt: skip
 
 
 def _search(state: Iterate, running: Bool[Tensor, "B"]) -> tuple[Bool[Tensor, "B"], Trial]:
     # Backtrack each instance until Armijo holds; instances where it never does stay put.
     slope = ARMIJO * (state.grad * state.direction).sum(-1)
-    bound = state.value + 1e-15 * (1 + state.value.abs())
+    bound = state.value + _noise(state.value)
     t = state.trial
     new = _trial(state.chart, state.x, state.direction, t)
     accepted = running & (new.value <= bound + t * slope)
@@ -209,6 +221,10 @@ def _search(state: Iterate, running: Bool[Tensor, "B"]) -> tuple[Bool[Tensor, "B
         torch.where(moved, new.grad, state.grad),
         new.mu,
     )
+
+
+def _noise(value: Float[Tensor, "B"]) -> Float[Tensor, "B"]:
+    return 1e-15 * (1 + value.abs())
 
 
 def _trial(

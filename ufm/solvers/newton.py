@@ -140,7 +140,7 @@ def descend(
 
     def watch(count: int, slots: Tensor, now: NewtonState) -> None:
         rows = (now.code == RUNNING).nonzero().squeeze(-1)
-        if callback is not None:
+        if callback is not None and len(rows) > 0:
             callback(count, slots[rows], now.chart.select(rows).point(now.x[rows]))
 
     final = iterate(
