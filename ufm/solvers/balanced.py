@@ -105,7 +105,7 @@ def mse_bias_split(c: float, lam_b: float) -> tuple[float, float]:
         ``s`` and ``K b``.
 
     References:
-        Zhou et al. (2022) [zhou2022]_ state the ETF; the transition is ours.
+        Zhou et al. (2022) [zhou2022mse]_ state the ETF; the transition is ours.
     """
     s = max(0.0, 1 - c * (1 + lam_b) / lam_b)
     return s, (1 - s) / (1 + lam_b)
