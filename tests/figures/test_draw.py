@@ -15,11 +15,25 @@ from matplotlib.text import Text
 from tolerances import SOLVED
 
 import ufm
-from figures import _style, dr_vs_ce, etf_3d, minority_collapse, phase_diagram, rank_loss
+from figures import (
+    _style,
+    certificate_gap,
+    dr_vs_ce,
+    etf_3d,
+    minority_collapse,
+    phase_diagram,
+    rank_loss,
+)
 from figures._registry import registry
 from figures._step_runs import StepGrid, exact_job, log_grid, solved_job
 from ufm.objective import Point
 from ufm.runs import RunSpec
+
+
+STEP = ufm.Problem(
+    K=4, d=3, n=(1,) * 4, reg=ufm.AverageBudget(E_W=1, E_H=5),
+    weights=ufm.step_weights(K=4, K_A=2, R=10.0),
+)  # fmt: skip
 
 
 def _table(jobs) -> pl.DataFrame:
@@ -72,7 +86,23 @@ def flow_table() -> pl.DataFrame:
     return pl.concat([pl.DataFrame(rows) for rows in (places, metrics, end)], how="diagonal")
 
 
+def gap_table() -> pl.DataFrame:
+    certificate = {"raw_gap": 1e-5, "gap": 1e-9, "margin": 1e-14, "dual": 0.5, "value": 0.5 + 1e-9}
+    trace = [certificate | {"part": "trace", "instance": i, "gap": 10.0**-i} for i in range(12)]
+    others = [
+        certificate | {"part": "bound", "name": instance.name}
+        for instance in certificate_gap.instances()
+    ]
+    for row in list(others):
+        for index, (solver, form) in enumerate(certificate_gap.SOLVERS):
+            found = {"solver": solver, "form": form, "reported": 0.5 + (-1) ** index * 1e-7}
+            message = {"message": f"{solver} optimal: objective 0.5", "part": "reported"}
+            others.append(row | found | message)
+    return pl.concat([pl.DataFrame(trace), pl.DataFrame(others)], how="diagonal")
+
+
 TABLES = {
+    "certificate-gap": gap_table,
     "minority-collapse": minority_table,
     "phase-diagram": phase_table,
     "dr-vs-ce": descent_table,
@@ -118,6 +148,37 @@ def _check_inside(canvas: Canvas, panels) -> None:
             box = text.get_window_extent(renderer)
             inside = box.x0 >= -1 and box.y0 >= -1 and box.x1 <= width + 1 and box.y1 <= height + 1
             assert inside or not text.get_text(), text.get_text()
+
+
+def test_reported_values_are_compared_with_the_bound_of_their_own_instance(tables):
+    table = certificate_gap.compare(tables["certificate-gap"])
+    assert table.height == 4 * len(certificate_gap.instances())
+    np.testing.assert_allclose(table["excess"].abs(), 1e-7, rtol=SOLVED)
+    caption = certificate_gap.caption(tables["certificate-gap"])
+    assert "12 of 24 reported values are below it, 12 of them with status optimal" in caption
+
+
+def test_the_objective_is_read_from_what_the_solver_says():
+    for text, value in (
+        ("SCS optimal: objective 0.26167667163", 0.26167667163),
+        ("CLARABEL optimal_inaccurate: objective -1.5e-07; its rank exceeds d=3", -1.5e-07),
+    ):
+        found = certificate_gap.OBJECTIVE.search(text)
+        assert found is not None
+        assert float(found[1]) == value
+    assert certificate_gap.OBJECTIVE.search("SCS failed: no answer") is None
+
+
+def test_a_followed_run_ends_certified_and_its_gap_is_never_below_its_excess():
+    step = RunSpec(
+        "gap-trace", certificate_gap.Instance("small", STEP), ufm.LBFGS(gtol=1e-9, max_steps=200)
+    )
+    rows = certificate_gap.trace(step).rows
+    assert rows["certified"].to_list()[-1]
+    assert not rows["certified"][0]
+    excess = rows["value"] - rows["dual"].to_numpy().max()
+    assert (rows["gap"] + rows["margin"] - excess).to_numpy().min() >= 0
+    assert (rows["raw_gap"] - rows["gap"]).to_numpy().min() >= 0
 
 
 def test_contradicting_pixels_are_counted():
