@@ -190,8 +190,8 @@ def caption(rows: pl.DataFrame) -> str:
         "(grey). Horizontal lines: refined gaps of the points that SCS and Clarabel return for the "
         "same instance (nuclear-norm form, default settings). (b) Objective that each solver "
         "reports minus the certified lower bound, linear below 1e-10: a value below zero is "
-        f"impossible for a feasible point. {below.height} of {table.height} reported values are below it, "
-        f"{optimal.height} of them with status optimal, by up to "
+        f"impossible for a feasible point. {below.height} of {table.height} reported values are "
+        f"below it, {optimal.height} of them with status optimal, by up to "
         f"{-table['excess'].to_numpy().min():.0e}; the bounds are within "
         f"{table['proved'].max():.0e} of the optimum."
     )

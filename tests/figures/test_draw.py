@@ -237,13 +237,16 @@ def test_every_feature_starts_at_the_angle_asked_for():
 
 
 def test_the_long_tail_loses_the_classes_that_are_known_to_be_lost(tables):
-    # etf_lpm 3.4: E_W E_H = 1: rank 4, the tail is taken for class 3; 5: rank 6, class 6; 20: all.
+    # Reference: E_W E_H = 1: rank 4, the tail is taken for the fourth class; 5: rank 6, the
+    # seventh; 20: rank 9, all right.
     rows = tables["rank-loss"]
     by_energy = {E: rows.filter(E=E).sort("k") for E in (1.0, 5.0, 20.0)}
     assert [by_energy[E]["rank"][0] for E in (1.0, 5.0, 20.0)] == [4, 6, 9]
     assert rows["certified"].all()
     assert set(by_energy[20.0]["outcome"]) == {"right"}
-    assert by_energy[1.0]["outcome"].to_list()[-1] == "lost"
+    assert by_energy[1.0]["argmax"].to_list() == [1, 2, 3] + [4] * 7
+    assert by_energy[5.0]["argmax"].to_list() == [1, 2, 3, 4, 5, 6] + [7] * 4
+    assert by_energy[5.0]["outcome"].to_list() == ["right"] * 7 + ["lost"] * 3
 
 
 def test_the_rank_is_the_number_of_shares_above_the_multiplier_or_one_less(tables):
