@@ -287,11 +287,11 @@ class Objective:
         return Point(W, outer.H + v.W.mT @ G, outer.b)
 
     def _pull_back(self, G: Float[Tensor, "*b K M"], x: Point, ridge_at: Point) -> Point:
-        W = torch.zeros_like(x.W)
+        W = torch.zeros_like(ridge_at.W)
         if self.template.is_learnable:
             W = G @ x.H.mT + self.lam_W[..., None, None] * ridge_at.W
         H = x.W.mT @ G + self.p.unsqueeze(-2) * ridge_at.H
-        b = torch.zeros_like(x.b)
+        b = torch.zeros_like(ridge_at.b)
         if self.template.has_bias:
             b = G.sum(-1) + self.lam_b.unsqueeze(-1) * ridge_at.b
         return Point(W, H, b)
