@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tolerances import CERTIFIED, EXACT
+from tolerances import EXACT
 
 import ufm
 from ufm._linalg import nuclear_norm

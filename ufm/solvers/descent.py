@@ -82,11 +82,11 @@ def sample_steps(method: GradientDescent) -> list[int]:
         method: Settings.
 
     Returns:
-        At most ``samples`` increasing numbers, spaced logarithmically where that leaves gaps.
+        Increasing numbers, ``samples`` of them where logarithmic spacing from 1 leaves them apart.
     """
-    count = max(method.samples - 1, 1)
-    spaced = {round(method.steps ** (i / max(count - 1, 1))) for i in range(count)}
-    return sorted({0, method.steps, *spaced})[: max(method.samples, 2)]
+    between = max(method.samples - 2, 0)
+    spaced = {round(method.steps ** (i / between)) for i in range(between)}
+    return sorted({0, method.steps, *spaced})
 
 
 @dataclass(frozen=True, eq=False)
