@@ -15,12 +15,10 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from proofs_check import _report, papers
-from proofs_check._harness import Check, checks, run
+from proofs_check import _record, _table
+from proofs_check._harness import Check, run
+from proofs_check.papers import registered
 from ufm.claims import Evidence, get, load_evidence, registry, status
-
-
-assert papers.MODULES
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,27 +35,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         ids = [get(id).id for id in dict.fromkeys(options.ids)] or list(registry())
     except ValueError as error:
-        console.print(f"proofs_check: {error}", style="red", highlight=False)
+        console.print(f"proofs_check: {error}", style="red", highlight=False, soft_wrap=True)
         return 2
-    fresh, seconds = _run([c for c in checks() if c.claim in set(ids)], console)
+    fresh, seconds = _run([c for c in registered() if c.claim in set(ids)], console)
     recorded = load_evidence()
-    evidence = _report.merged(recorded, fresh)
+    evidence = _record.merged(recorded, fresh)
     problems = [f"{e.claim}: {e.check} failed: {e.note}" for e in fresh if not e.passed]
-    problems += _report.unexpected(evidence, ids)
+    problems += _record.unexpected(evidence, ids)
     if options.check:
-        table = _report.TABLE_PATH.read_text("utf-8") if _report.TABLE_PATH.exists() else ""
-        kept = [e for e in recorded if e.claim in set(ids)]
-        problems += _report.stale(kept, fresh, table if len(kept) == len(recorded) else "")
+        problems += _record.stale((e for e in recorded if e.claim in set(ids)), fresh)
+        problems += _stale_table(recorded)
     else:
-        _report.write(evidence)
+        _record.write(evidence, recorded, _record.EVIDENCE_PATH)
+        _table.write(evidence, _table.TABLE_PATH)
     _show(console, ids, evidence, seconds)
     for problem in problems:
         console.print(problem, style="red", highlight=False, soft_wrap=True)
     if options.json:
         statuses = {id: status(registry()[id], evidence).value for id in ids}
-        result = {"status": statuses, "problems": problems, **_report.as_data(fresh)}
+        result = {"status": statuses, "problems": problems, **_record.as_data(fresh)}
         sys.stdout.write(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
     return 1 if problems else 0
+
+
+def _stale_table(recorded: Sequence[Evidence]) -> list[str]:
+    path = _table.TABLE_PATH
+    if path.exists() and path.read_text("utf-8") == _table.claims_table(recorded):
+        return []
+    return [f"{path.name} differs from what the records give"]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -77,7 +82,7 @@ def _run(selected: Sequence[Check], console: Console) -> tuple[list[Evidence], f
         for check in selected:
             spinner.update(f"{check.claim}: {check.name}")
             records.append(run(check))
-    return _report.ordered(records), time.perf_counter() - begin
+    return _record.ordered(records), time.perf_counter() - begin
 
 
 def _show(

@@ -226,13 +226,31 @@ def _vanishes(value: Any) -> bool:
     _refuse_floats(value, "exactness")
     if isinstance(value, sp.MatrixExpr):
         return sp.expand(value).doit() == sp.ZeroMatrix(*value.shape)
-    forms = (
-        lambda e: e,
-        sp.expand,
-        lambda e: sp.numer(sp.together(e)).expand(),
-        lambda e: sp.expand(sp.expand_log(e)),
-        lambda e: sp.expand(sp.powsimp(sp.expand(e))),
-        sp.simplify,
-        lambda e: sp.simplify(sp.radsimp(sp.expand(e))),
-    )
-    return any(form(value) == 0 for form in forms)
+    if any(form(value) == 0 for form in CHEAP_FORMS):
+        return True
+    # A value away from zero somewhere settles the matter, before the slow forms are tried.
+    return not _differs_somewhere(value) and any(form(value) == 0 for form in SLOW_FORMS)
+
+
+CHEAP_FORMS = (lambda e: e, sp.expand, lambda e: sp.numer(sp.together(e)).expand())
+SLOW_FORMS = (
+    lambda e: sp.expand(sp.expand_log(e)),
+    lambda e: sp.expand(sp.powsimp(sp.expand(e))),
+    sp.simplify,
+    lambda e: sp.simplify(sp.radsimp(sp.expand(e))),
+)
+
+
+def _differs_somewhere(value: Any) -> bool:
+    symbols = sorted(value.free_symbols, key=str)
+    for offset in (0, 1):
+        point = {
+            symbol: sp.Integer(k + 2 + offset)
+            if symbol.is_integer
+            else sp.Rational(2 * k + 3 + offset, 2 * len(symbols) + 5)
+            for k, symbol in enumerate(symbols)
+        }
+        number = value.subs(point).evalf(DIGITS)
+        if number.is_real and abs(number) > sp.Rational(1, 10**20):
+            return True
+    return False

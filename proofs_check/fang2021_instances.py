@@ -19,11 +19,13 @@ from proofs_check._optima import (
 )
 from proofs_check.catalogue import step_problem
 from proofs_check.predictions import applicable
-from ufm import certify, distance, solvers
+from ufm import LBFGS, certify, distance, polish, solve, solvers
 from ufm.claims import EvidenceKind
+from ufm.counts import exponential_sizes
 from ufm.problem import AverageBudget, Problem
+from ufm.solution import Solution
 from ufm.theory._assumptions import equal_groups
-from ufm.theory.fang2021 import SDP, TIGHT_RANK
+from ufm.theory.fang2021 import LANDSCAPE, REFINED_GAP, SDP, TIGHT_RANK
 from ufm.theory.fang2021_collapse import (
     COLLAPSE,
     FINDING2,
@@ -49,6 +51,7 @@ TABLE = (
     (3, 7, 1, 5, 245.496931), (3, 7, 5, 5, 4113420.41),
 )  # fmt: skip
 SIDES = (0.98, 1.02)
+LONG_TAIL = exponential_sizes(K=10, n_max=5000, rho=100)
 SMALL = ((2, 2, 1.0, 1.0), (5, 5, 1.0, 5.0), (7, 3, 1.0, 5.0), (3, 4, 1.0, 1.0))
 
 
@@ -73,6 +76,56 @@ def dimensions(measure: Measurement) -> None:
     value = wide.solution.value
     measure.below("excess at p = rank", (exact.value - value).clamp(min=0), CERTIFIED)
     measure.above("excess at p = rank - 1", short.value - value, 1e-4)
+
+
+@evidence(
+    LANDSCAPE,
+    EvidenceKind.CERTIFIED,
+    domain="step 3+2 (R = 3, 30) and exponential K = 5, rho = 50; p = 4, 5, 10; 10 starts each",
+)
+def random_starts(measure: Measurement) -> None:
+    """Every random start ends at a certified global optimum."""
+    count = 0
+    for d in (4, 5, 10):
+        tail = Problem(K=5, d=d, n=(100, 38, 14, 5, 2), reg=AverageBudget(1.0, 5.0))
+        steps = (step_problem(3, 2, R, (1.0, 5.0), d=d) for R in (3.0, 30.0))
+        for problem in (*steps, tail):
+            found = polish(solve(problem, LBFGS(start="random"), seeds=10, throw=False))
+            gap = certify(found).gap
+            measure.below("gap", gap.amax().clamp(min=0), CERTIFIED)
+            count += len(found)
+    measure.record("starts", count)
+
+
+@evidence(
+    REFINED_GAP,
+    EvidenceKind.NUMERIC,
+    domain="step 5+5, R = 10, and the long tail of 10 classes, E = (1, 5); noise 1e-5 and 1e-3",
+)
+def order_of_the_gaps(measure: Measurement) -> None:
+    """Slope of log gap on log noise: two refined, one raw; the gap bounds the true excess."""
+    tail = Problem(K=10, d=10, n=LONG_TAIL, reg=AverageBudget(1.0, 5.0))
+    for name, problem in (("step", step_problem(5, 5, 10.0, (1.0, 5.0))), ("tail", tail)):
+        best = optimum(problem).solution
+        gaps, raw_gaps = [], []
+        for noise in (1e-5, 1e-3):
+            certificate = certify(_perturbed(best, noise))
+            excess = float(certificate.primal - best.value)
+            measure.above("gap over excess", float(certificate.gap) / excess, 1.0)
+            gaps.append(float(certificate.gap))
+            raw_gaps.append(float(certificate.raw_gap))
+        measure.above(f"refined slope, {name}", math.log10(gaps[1] / gaps[0]) / 2, 1.8)
+        measure.below(f"raw slope, {name}", math.log10(raw_gaps[1] / raw_gaps[0]) / 2, 1.2)
+
+
+def _perturbed(solution: Solution, noise: float) -> Solution:
+    generator = torch.Generator().manual_seed(0)
+
+    def moved(x: torch.Tensor) -> torch.Tensor:
+        y = x + noise * torch.randn(x.shape, generator=generator, dtype=x.dtype)
+        return y * (x.norm() / y.norm())
+
+    return Solution.from_arrays(solution.problem, moved(solution.W), moved(solution.H))
 
 
 @evidence(SDP, EvidenceKind.CERTIFIED, domain="catalogue cases with d >= 2K")

@@ -8,7 +8,7 @@ from proofs_check import (
     fang2021_instances,
     fang2021_lq,
     fang2021_step,
-    hong2023,
+    hong2024,
     papyan2020,
     papyan2020_instances,
     predictions,
@@ -17,6 +17,7 @@ from proofs_check import (
     zhu2021,
     zhu2021_instances,
 )
+from proofs_check._harness import Check, checks
 
 
 MODULES = (
@@ -30,7 +31,16 @@ MODULES = (
     fang2021_step,
     fang2021_instances,
     yang2022,
-    hong2023,
+    hong2024,
     ridge_instances,
     predictions,
 )
+
+
+def registered() -> tuple[Check, ...]:
+    """All checks of all modules.
+
+    Returns:
+        The checks.
+    """
+    return checks()

@@ -13,7 +13,7 @@ from ufm import solvers
 from ufm.claims import Claim, EvidenceKind
 from ufm.counts import step_weights
 from ufm.problem import Problem, VectorBudget, WeightDecay
-from ufm.theory.hong2023 import MEAN_THRESHOLD, SAMPLE_THRESHOLD, TOTAL_COLLAPSE, strength
+from ufm.theory.hong2024 import MEAN_THRESHOLD, SAMPLE_THRESHOLD, TOTAL_COLLAPSE, strength
 from ufm.theory.yang2022 import TWO_ANGLE
 
 

@@ -200,8 +200,8 @@ def _sphere_curvature(K: int, E_W: float, E_H: float, tangent: torch.Tensor) -> 
 @evidence(
     DR_QUARTIC,
     EvidenceKind.SYMBOLIC,
-    domain="all E_W, E_H; the rate for the gradient flow of the leading term",
-    steps=("quartic", "flow"),
+    domain="all E_W, E_H, eta; the flow of the leading term, and descent as theta -> 0",
+    steps=("quartic", "flow", "descent"),
 )
 def quartic_minimum(proof: Proof) -> None:
     """On the sphere w.h = s cos(theta): the loss is s (1 - cos theta)^2 / 2."""
@@ -219,6 +219,14 @@ def quartic_minimum(proof: Proof) -> None:
         sp.diff(solution, t),
         flow.subs(theta, solution),
         "theta = (eta sqrt(E_W/E_H) t + theta_0^-2)^(-1/2) solves theta' = -(eta/E_H) L'(theta)",
+    )
+    # One step along the tangent and back to the sphere: theta decreases by this angle.
+    turn = sp.atan(eta / E_H * sp.diff(loss, theta))
+    cubic = eta * target / (2 * E_H)
+    proof.equal(sp.series(turn, theta, 0, 5).removeO(), cubic * theta**3, "a step of descent")
+    gain = (theta - cubic * theta**3) ** -2 - theta**-2
+    proof.limit(
+        gain.subs(target, s), theta, 0, rate, "theta^-2 gains eta' a step, so theta_t^-2/t -> eta'"
     )
 
 

@@ -83,7 +83,7 @@ class Source:
         number: The paper's own number of the statement, where it was read; else empty.
 
     Raises:
-        ValueError: If ``where`` is neither an arXiv number nor a DOI.
+        ValueError: If ``where`` is neither.
     """
 
     key: str
@@ -369,16 +369,7 @@ def parse_evidence(data: Mapping[str, Any]) -> tuple[Evidence, ...]:
         The records.
     """
     return tuple(
-        Evidence(
-            claim=row["claim"],
-            check=row["check"],
-            kind=EvidenceKind(row["kind"]),
-            domain=row["domain"],
-            passed=row["passed"],
-            steps=tuple(row.get("steps", ())),
-            numbers=dict(row.get("numbers", {})),
-            note=row.get("note", ""),
-        )
+        Evidence(**row | {"kind": EvidenceKind(row["kind"]), "steps": tuple(row.get("steps", ()))})
         for row in data["evidence"]
     )
 

@@ -70,4 +70,4 @@ def predict(problem: Problem) -> list[Prediction]:
 
 
 # Last, because the statements use the lazy names above; in the order of the papers' years.
-from ufm.theory import papyan2020, zhu2021, fang2021, fang2021_collapse, yang2022, hong2023  # noqa: E402, F401, I001
+from ufm.theory import papyan2020, zhu2021, fang2021, fang2021_collapse, yang2022, hong2024  # noqa: E402, F401, I001

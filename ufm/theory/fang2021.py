@@ -133,6 +133,33 @@ SCALING = register(
     )
 )
 
+REFINED_GAP = register(
+    Claim(
+        id="fang2021.refined-gap",
+        kind=Kind.OURS,
+        statement="The dual matrix can be refined (its part on the solution's singular vectors "
+        "set to -mu U V', the rest clipped at mu) so that the certified gap is of second order in "
+        "the distance to the optimum, where the gradient itself gives a first-order gap.",
+        formula=r"Y=-\mu U_rV_r^\top+\mathrm{clip}(P_U^\perp GP_V^\perp,\mu):\quad "
+        r"\text{gap}=O(\varepsilon^2),\ \text{raw gap}=O(\varepsilon)",
+        source=OURS,
+        assumptions=(*MODEL, ETF_FITS),
+        uses=("fang2021.dual",),
+    )
+)
+
+LANDSCAPE = register(
+    Claim(
+        id="fang2021.landscape",
+        kind=Kind.CONJECTURE,
+        statement="For p >= K-1 the layer-peeled model has no spurious local minima: descent from "
+        "random starts reaches the global optimum.",
+        formula=r"p\ge K-1:\ \text{every local minimiser is global}",
+        source=OURS,
+        assumptions=(*MODEL, ETF_FITS),
+    )
+)
+
 CONTRASTIVE = register(
     Claim(
         id="fang2021.contrastive",
@@ -157,19 +184,6 @@ LQ = register(
         "a^q + (K-1) b^q = E_H and P a signed partial permutation.",
         formula=r"\tfrac1K\sum_k\tfrac1{n_k}\sum_i\|h_{k,i}\|_q^q\le E_H:\quad "
         r"[h_1,\dots,h_K]=P\,[(a+b)I-b\,11^\top]",
-        source=SOURCE,
-        outside="a layer-peeled model with an l_q feature budget",
-        fails=True,
-    )
-)
-
-LQ_K4 = register(
-    Claim(
-        id="fang2021.lq-k4",
-        kind=Kind.THEOREM,
-        statement="The same family of class means for K = p = 4, the size that the statement "
-        "excludes: without the exclusion it fails.",
-        formula=r"K=p=4:\quad [h_1,\dots,h_4]=P\,[(a+b)I-b\,11^\top]",
         source=SOURCE,
         outside="a layer-peeled model with an l_q feature budget",
         fails=True,

@@ -143,7 +143,7 @@ R0_CLOSED = register(
             "radius",
             "ratio",
         ),
-        uses=("fang2021.collapse", "fang2021.r0-monotone"),
+        uses=("fang2021.collapse", "fang2021.r0-monotone", "fang2021.finite-threshold"),
     )
 )
 

@@ -152,7 +152,7 @@ DR_QUARTIC = register(
         r"\bigl(\eta\sqrt{E_W/E_H}\;t\bigr)^{-1/2}",
         source=OURS,
         outside=SPHERE_GD,
-        steps=("quartic", "flow"),
+        steps=("quartic", "flow", "descent"),
     )
 )
 
@@ -241,7 +241,8 @@ TWO_ANGLE = register(
         source=OURS,
         assumptions=(CROSS_ENTROPY, VECTOR_BUDGET, LEARNABLE, NO_BIAS, STEP, FULL_WIDTH),
         rule=_two_angle,
-        steps=("alpha", "beta", "contrast"),
+        # That the merged optimum needs two angles only is checked numerically, not proved.
+        steps=("alpha", "beta", "contrast", "two angles suffice"),
         uses=("yang2022.vector-dual",),
     )
 )

@@ -179,7 +179,7 @@ SPECTRAL = register(
         formula=r"\|G D^{-1/2}\|_{op}\le\lambda:\quad F(Z')+\lambda\|Z'D^{1/2}\|_* \ge "
         r"F(Z)+\lambda\|ZD^{1/2}\|_*\ \ \forall Z'",
         source=SOURCE,
-        assumptions=(CROSS_ENTROPY, RIDGE, LEARNABLE, NO_BIAS),
+        assumptions=(CROSS_ENTROPY, RIDGE, LEARNABLE, NO_BIAS, ETF_FITS),
         steps=("critical balance", "critical inner product", "subgradient"),
         uses=("zhu2021.two-factor",),
     )
@@ -195,7 +195,7 @@ GAP = register(
         formula=r"f(Z)-\sum_k\pi_k\mathrm{Ent}(q'_k) = \sum_k\pi_k\mathrm{KL}(q'_k\|q_k) + "
         r"\bigl[\langle Y,Z\rangle+\lambda\|ZD^{1/2}\|_*\bigr]",
         source=OURS,
-        assumptions=(CROSS_ENTROPY, RIDGE, LEARNABLE),
+        assumptions=(CROSS_ENTROPY, RIDGE, LEARNABLE, NO_BIAS),
         steps=("conjugate", "gap formula", "shrinking"),
         uses=("zhu2021.two-factor",),
     )

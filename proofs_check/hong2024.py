@@ -1,4 +1,4 @@
-"""Evidence for Hong and Ling (2023): merging and vanishing under ridges."""
+"""Evidence for Hong and Ling (2024): merging and vanishing under ridges."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from proofs_check._proof import Proof, points
 from proofs_check.fang2021_collapse import K_A, K_B, K, gradient_block, mixed_value
 from ufm import solvers
 from ufm.claims import EvidenceKind
-from ufm.theory.hong2023 import MEAN_THRESHOLD, SAMPLE_THRESHOLD, TOTAL_COLLAPSE
+from ufm.theory.hong2024 import MEAN_THRESHOLD, SAMPLE_THRESHOLD, TOTAL_COLLAPSE
 
 
 @evidence(

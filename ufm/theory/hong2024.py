@@ -1,4 +1,4 @@
-"""Hong and Ling (2023): imbalanced cross-entropy with ridges, and its minority threshold."""
+"""Hong and Ling (2024): imbalanced cross-entropy with ridges, and its minority threshold."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from ufm.theory._assumptions import (
 )
 
 
-SOURCE = Source("hong2023", "2309.09725")
-OURS = Source("hong2023", "2309.09725", Provenance.DERIVED)
+SOURCE = Source("hong2024", "2309.09725")
+OURS = Source("hong2024", "2309.09725", Provenance.DERIVED)
 MODEL = (CROSS_ENTROPY, LEARNABLE, NO_BIAS, ETF_FITS)
 
 
@@ -62,7 +62,7 @@ def _mean_merging(claim: Claim, problem: Problem) -> Prediction:
 
 SAMPLE_THRESHOLD = register(
     Claim(
-        id="hong2023.minority-threshold",
+        id="hong2024.minority-threshold",
         kind=Kind.THEOREM,
         statement="Cross-entropy with ridges per sample: classes of one size n_B have equal rows "
         "and equal features iff sqrt(n_B) <= N sqrt(lam_W lam_H). (Stated for the smallest size; "
@@ -78,7 +78,7 @@ SAMPLE_THRESHOLD = register(
 
 MEAN_THRESHOLD = register(
     Claim(
-        id="hong2023.class-mean-threshold",
+        id="hong2024.class-mean-threshold",
         kind=Kind.OURS,
         statement="With ridges per class mean, classes of one size and share pi_B merge iff "
         "pi_B <= sqrt(lam_W lam_H).",
@@ -122,7 +122,7 @@ def _total_collapse(claim: Claim, problem: Problem) -> Prediction:
 
 TOTAL_COLLAPSE = register(
     Claim(
-        id="hong2023.total-collapse",
+        id="hong2024.total-collapse",
         kind=Kind.OURS,
         statement="Everything is zero iff the strength is at least the operator norm of the "
         "scaled risk gradient at zero, for any class sizes.",
