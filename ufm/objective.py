@@ -99,7 +99,7 @@ class Objective:
         """
         first = _check_stackable(problems)
         y = first.labels(M)
-        if any(problem.labels(M) != y for problem in _distinct(problems)):
+        if M != first.K and any(problem.labels(M) != y for problem in _distinct(problems)):
             raise ValueError(f"n must be equal across a batch on samples (M=N={M})")
         index = torch.tensor(y, device=device)
 

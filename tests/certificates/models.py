@@ -27,7 +27,9 @@ REGS = (
     ufm.Sphere(0.6, 0.9),
 )
 BIASES = (ufm.NoBias(), ufm.FreeBias(), ufm.PenalisedBias(0.05))
-CLASSIFIERS = (ufm.Learnable(), ufm.Fixed(ufm.SimplexETF(E_W=1.2)))
+# Of rank 2 and not centred: neither its null space nor its column sums are trivial.
+ROWS = ((1.0, 0.2, 0.0), (-0.3, 0.9, 0.0), (0.4, -0.5, 0.0))
+CLASSIFIERS = (ufm.Learnable(), ufm.Fixed(ufm.ExplicitFrame(ROWS)))
 
 
 def small(loss, reg, bias, classifier, n=(4, 2, 1)) -> ufm.Problem:

@@ -1,6 +1,7 @@
 """From two classes to a thousand, and thousands of samples."""
 
 import resource
+from dataclasses import replace
 
 import pytest
 import torch
@@ -67,3 +68,17 @@ def test_a_thousand_classes_under_two_gigabytes():
     assert cert.rank == K - 1
     # ru_maxrss is in KiB on Linux.
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 2 * 2**20
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("reg", [ufm.AverageBudget(1, 3), ufm.VectorBudget(1, 3)])
+def test_cuda_agrees_with_the_cpu(reg):
+    problem = ufm.Problem(K=10, d=9, n=ufm.exponential_sizes(K=10, n_max=500, rho=100), reg=reg)
+    sol = random_point(problem, M=10, seed=0)
+    on_card = type(sol.point)(*(t.cuda() for t in sol.point))
+    here, there = certify(sol), certify(replace(sol, point=on_card))
+    assert there.gap.is_cuda
+    for field in ("primal", "dual", "gap", "raw_gap"):
+        torch.testing.assert_close(
+            getattr(here, field), getattr(there, field).cpu(), rtol=CERTIFIED, atol=EXACT
+        )

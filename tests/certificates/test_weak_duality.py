@@ -4,6 +4,7 @@ import hypothesis.strategies as st
 import pytest
 import torch
 from certificates.models import MODELS, moved, name, optimum, random_point
+from certificates.strategies import any_problem, powers
 from hypothesis import given, settings
 from tolerances import CERTIFIED, EXACT, SOLVED
 
@@ -102,15 +103,16 @@ def test_extreme_logits_keep_a_bound():
     assert certify(right).gap < CERTIFIED
 
 
+@settings(max_examples=150)
 @given(
-    n=st.lists(st.integers(1, 300), min_size=2, max_size=6),
-    d=st.integers(1, 6),
-    log_E=st.floats(-4, 3),
+    problem=any_problem(),
+    samples=st.booleans(),
     seed=st.integers(0, 99),
+    scales=st.tuples(powers(-8, 6), powers(-2, 1)),
 )
-def test_sizes_dimensions_and_energies(n, d, log_E, seed):
-    problem = ufm.Problem(K=len(n), d=d, n=tuple(n), reg=ufm.AverageBudget(1.0, 10**log_E))
-    for M in (problem.K, problem.N):
-        cert = certify(random_point(problem, M=M, seed=seed))
-        assert cert.gap >= -cert.margin
-        assert -cert.margin <= cert.dual <= cert.primal + cert.margin
+def test_any_model_of_any_strength(problem, samples, seed, scales):
+    M = problem.N if samples else problem.K
+    certs = [certify(random_point(problem, M=M, seed=seed, scale=scale)) for scale in scales]
+    best = min(float(cert.primal) for cert in certs)
+    for cert in certs:
+        assert_sound(cert, best)

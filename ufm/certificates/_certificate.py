@@ -30,7 +30,9 @@ class Certificate:
         stationarity: Norm of the KKT residual in balanced coordinates over the square root of the
             ridge or multiplier ``(*b)``; its square has the unit of the objective.
         rank: Numerical rank of the centred class-mean logits ``(*b)``.
-        bound: How the best dual matrix was made, one string an instance.
+        bound: Relaxation and how the best dual matrix was made, one string an instance: ``raw`` or
+            ``gradient`` (as it is), ``clip`` and ``snap r`` (refined, without and with a trial
+            rank), ``null space of W'``, ``dot`` (closed form), ``infimum`` (zero).
         Y: Dual matrix on the class means ``(*b, K, K)``; column k belongs to all samples of class
             k together.
         multipliers: Budgets only: rows alpha (features) and beta (classifier) ``(*b, 2, K)`` with

@@ -170,19 +170,42 @@ def weigh(means: Means, gauge: Gauge, Y: Float[Tensor, "B K K"], name: str) -> B
     Returns:
         The bound of each instance.
     """
-    objective = means.objective
     Y = into_domain(means, Y)
     norm = op_norm(gauge.shrink(Y))
     theta = torch.where(norm > gauge.limit, gauge.limit / norm, 1.0)
     Y, norm = Y * theta[..., None, None], torch.minimum(norm, gauge.limit)
+    return priced(means, gauge, Y, norm=norm, defect=fenchel_defect(means, Y), name=name)
+
+
+def priced(
+    means: Means,
+    gauge: Gauge,
+    Y: Float[Tensor, "B K K"],
+    *,
+    norm: Float[Tensor, "B"],
+    defect: Float[Tensor, "B"] | float,
+    name: str,
+) -> Bound:
+    """The bound of a feasible Y.
+
+    Args:
+        means: Class-mean point.
+        gauge: Dual norm.
+        Y: Dual matrix in the domain of the loss, its norm within the gauge's limit.
+        norm: Its dual norm.
+        defect: Its Fenchel defect.
+        name: What to call the bound.
+
+    Returns:
+        The bound of each instance.
+    """
     support = gauge.price * norm
-    paid = inner(Y, means.Z) + means.ridge + support
     return Bound(
         Y=Y,
-        gap=fenchel_defect(means, Y) + paid + bias_defect(means, Y),
+        gap=defect + (inner(Y, means.Z) + means.ridge + support) + bias_defect(means, Y),
         support=support,
         multipliers=torch.stack([gauge.alpha, gauge.beta], 1) * (norm / 2)[:, None, None],
-        names=(name,) * len(objective.problems),
+        names=(name,) * len(means.objective.problems),
     )
 
 
@@ -272,11 +295,12 @@ def into_domain(means: Means, Y: Float[Tensor, "B K K"]) -> Float[Tensor, "B K K
     """
     objective = means.objective
     pi, loss = objective.c, objective.loss
-    if not loss.shift_invariant:
+    U = Y / pi.unsqueeze(-2)
+    slack = loss.slack(U, objective.y)
+    if not loss.shift_invariant or bool((slack >= 0).all()):
         return Y
     U0 = pi.unsqueeze(-1) - torch.eye(objective.K, dtype=pi.dtype, device=pi.device)
-    U = Y / pi.unsqueeze(-2)
-    lack = (-loss.slack(U, objective.y)).clamp(min=0)
+    lack = (-slack).clamp(min=0)
     share = (lack / (lack + pi.unsqueeze(-1))).amax(-2, keepdim=True)
     if isinstance(objective.template.bias, FreeBias):
         share = share.amax(-1, keepdim=True)

@@ -33,6 +33,7 @@ class Means:
         objective: Class-mean objective, M = K.
         x: Feasible point with H (B, d, K).
         Z: ``W H`` (B, K, K), without the bias.
+        L: ``W H + b 1'`` (B, K, K).
         G: Gradient of the risk in the logits (B, K, K); columns carry their class share.
         risk: Risk (B,).
         ridge: Ridge terms on W and H at the point (B,).
@@ -41,6 +42,7 @@ class Means:
     objective: Objective
     x: Point
     Z: Float[Tensor, "B K K"]
+    L: Float[Tensor, "B K K"]
     G: Float[Tensor, "B K K"]
     risk: Float[Tensor, "B"]
     ridge: Float[Tensor, "B"]
@@ -57,20 +59,17 @@ class Means:
             The point with its logits and gradient.
         """
         Z = x.W @ x.H
-        loss, U = objective.loss.value_and_grad(Z + x.b.unsqueeze(-1), objective.y)
+        L = Z + x.b.unsqueeze(-1) if objective.template.has_bias else Z
+        loss, U = objective.loss.value_and_grad(L, objective.y)
         return cls(
             objective=objective,
             x=x,
             Z=Z,
+            L=L,
             G=U * objective.c.unsqueeze(-2),
             risk=(objective.c * loss).sum(-1),
             ridge=objective.penalty(x._replace(b=torch.zeros_like(x.b))),
         )
-
-    @property
-    def L(self) -> Float[Tensor, "B K K"]:
-        """Logits with the bias."""
-        return self.Z + self.x.b.unsqueeze(-1)
 
     def select(self, index: Int[Tensor, "S"]) -> Means:
         """The instances at ``index``.
@@ -81,7 +80,7 @@ class Means:
         Returns:
             A smaller batch.
         """
-        tensors = (t[index] for t in (self.Z, self.G, self.risk, self.ridge))
+        tensors = (t[index] for t in (self.Z, self.L, self.G, self.risk, self.ridge))
         return Means(self.objective.select(index), Point(*(t[index] for t in self.x)), *tensors)
 
 

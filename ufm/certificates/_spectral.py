@@ -16,7 +16,7 @@ import torch
 
 from ufm._linalg import inner
 from ufm._typing import Float, Tensor
-from ufm.certificates._dual import Bound, Gauge, weigh
+from ufm.certificates._dual import Bound, Gauge, op_norm, priced, weigh
 from ufm.certificates._means import Means
 from ufm.problem import FreeBias
 
@@ -88,6 +88,11 @@ def raw_bound(means: Means, gauge: Gauge) -> Bound:
     Returns:
         The bound.
     """
+    template = means.objective.template
+    if template.is_budgeted and not isinstance(template.bias, FreeBias):
+        # The gradient is feasible as it is, and has no defect.
+        norm = op_norm(gauge.shrink(means.G))
+        return priced(means, gauge, means.G, norm=norm, defect=0.0, name="raw")
     M = Centring.of(means, gauge)(gauge.shrink(means.G))
     return weigh(means, gauge, gauge.stretch(M), "raw")
 

@@ -75,6 +75,9 @@ def _into_null_space(
     # Zero for an instance that the projection takes out of the domain of the loss.
     objective = means.objective
     W, columns = means.x.W, loose.unsqueeze(-2)
+    if objective.loss.shift_invariant:
+        # The columns must go on summing to zero.
+        W = torch.cat([W, torch.ones_like(W[..., :1])], -1)
     Y = torch.where(columns, Y - W @ (torch.linalg.pinv(W) @ Y), Y)
     if isinstance(objective.loss, DotRegression):
         Y = torch.where(columns, 0.0, Y)
