@@ -174,7 +174,7 @@ def test_squared_error_from_small_starts_collapses_quadratically():
     # catalogue.md mse-flow-small-init: scatter and cosine error are of order eps^2, b -> 1/K.
     K = 3
     problem = Problem(K=K, d=5, n=(4,) * K, reg=NoReg(), loss=SquaredError(), bias=FreeBias())
-    scales = np.array([0.01, 0.003, 0.001])
+    scales = np.array([0.01, 0.001])
     scatter, angle = [], []
     for scale in scales:
         # Modes of rate eps^2 are not waited for: they carry eps^4 of the loss.
@@ -194,7 +194,7 @@ def test_squared_error_from_small_starts_collapses_quadratically():
 @pytest.mark.parametrize("name", ["ridge", "class-mean ridge", "average budgets"])
 def test_ends_at_the_optimum(name):
     problem = MODELS[name]
-    sol = flow(problem, seeds=2, t_end=1e5, gtol=1e-7)
+    sol = flow(problem, seeds=[1, 2], t_end=1e5, gtol=1e-7)
     best = ufm.solve(problem, LBFGS(gtol=1e-9), throw=False)
     torch.testing.assert_close(sol.value, best.value.expand(2), rtol=CERTIFIED, atol=0)
     far = ufm.distance(sol.geometry, best.geometry)
@@ -300,13 +300,14 @@ def test_sample_times():
     assert sample_times(GradientFlow(t_end=5.0, samples=2)).tolist() == [0, 5]
 
 
-@pytest.mark.parametrize("rtol", [1e-5, 1e-7, 1e-9])
-def test_the_tolerance_is_kept(rtol):
-    # Against the classical reference this is absolute; here: proportional to what was asked.
+def test_the_tolerance_is_kept():
+    # The end's error is proportional to what was asked, over four decades.
     problem = MODELS["average budgets"]
-    exact = flow(problem, t_end=10.0, rtol=1e-12, atol=1e-13, samples=2)
-    sol = flow(problem, t_end=10.0, rtol=rtol, atol=rtol * 1e-2, samples=2)
-    assert float((sol.W - exact.W).abs().max()) < 50 * rtol
+    exact = flow(problem, t_end=5.0, rtol=1e-12, atol=1e-13, samples=2)
+    for rtol in (1e-5, 1e-7, 1e-9):
+        sol = flow(problem, t_end=5.0, rtol=rtol, atol=rtol * 1e-2, samples=2)
+        error = float((sol.W - exact.W).abs().max())
+        assert 1e-3 * rtol < error < 50 * rtol
 
 
 def test_dense_output_agrees_with_steps_that_end_at_the_samples():

@@ -120,8 +120,8 @@ def errors(count: int, tableau: Tableau = DORMAND_PRINCE) -> tuple[float, float,
     h, x, low = torch.full((1,), 2 / count, dtype=torch.float64), X0, X0
     dense = 0.0
     for i in range(count):
-        this = step(logistic, x, h, k0=logistic(x), tableau=tableau)
-        embedded = step(logistic, low, h, k0=logistic(low), tableau=tableau)
+        this = step(logistic, x, h, k0=logistic(x), weights=tableau.weights(X0))
+        embedded = step(logistic, low, h, k0=logistic(low), weights=tableau.weights(X0))
         middle = this.at(torch.tensor([0]), torch.tensor([0.4], dtype=torch.float64))
         dense = max(dense, float((middle - exact((i + 0.4) * float(h))).abs().max()))
         x, low = this.x1, embedded.x1 - embedded.error

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import NamedTuple
 
 import torch
 
@@ -35,6 +36,31 @@ class Tableau:
     A: tuple[tuple[Fraction, ...], ...]
     error: tuple[Fraction, ...]
     dense: tuple[Fraction, ...]
+
+    def weights(self, like: Tensor) -> Weights:
+        """The coefficients as tensors, to be made once a run.
+
+        Args:
+            like: Tensor of the type and device to use.
+
+        Returns:
+            Rows of ``A`` from the second on, and the error and dense rows stacked.
+        """
+        rows = [like.new_tensor([[float(a) for a in row]]) for row in self.A[1:]]
+        last = [[float(a) for a in row] for row in (self.error, self.dense)]
+        return Weights(tuple(rows), like.new_tensor(last))
+
+
+class Weights(NamedTuple):
+    """A tableau as tensors.
+
+    Attributes:
+        stages: One row ``(1, i)`` for each stage after the first.
+        last: Weights of the error and of the quartic term ``(2, s)``.
+    """
+
+    stages: tuple[Float[Tensor, "1 _"], ...]
+    last: Float[Tensor, "2 s"]
 
 
 # Dormand and Prince (1980), order 5 with an embedded order 4; the continuous extension of order 4
@@ -104,7 +130,7 @@ def step(
     *,
     k0: Float[Tensor, "B P"],
     retract: Field | None = None,
-    tableau: Tableau = DORMAND_PRINCE,
+    weights: Weights | None = None,
 ) -> Step:
     """Take one trial step.
 
@@ -118,23 +144,23 @@ def step(
         h: Step sizes.
         k0: ``field(x)``, known from the step before.
         retract: Puts a state back where the flow lives; None for flat space.
-        tableau: The pair.
+        weights: The pair; Dormand and Prince's if None.
 
     Returns:
         The step.
     """
-    stages = len(tableau.A)
+    weights = weights or DORMAND_PRINCE.weights(x)
+    stages = weights.last.shape[-1]
     k = x.new_empty(x.shape[0], stages, x.shape[1])
     k[:, 0] = k0
     size = h.reshape(-1, 1, 1)
     x1 = x
-    for i, row in enumerate(tableau.A[1:], 1):
-        x1 = x + ((size * x.new_tensor([float(a) for a in row])) @ k[:, :i]).squeeze(1)
+    for i, row in enumerate(weights.stages, 1):
+        x1 = x + ((size * row) @ k[:, :i]).squeeze(1)
         if i == stages - 1 and retract is not None:
             x1 = retract(x1)
         k[:, i] = field(x1)
-    last = x.new_tensor([[float(a) for a in row] for row in (tableau.error, tableau.dense)])
-    error, quartic = ((size * last) @ k).unbind(1)
+    error, quartic = ((size * weights.last) @ k).unbind(1)
     return Step(x, x1, h, k, error, quartic)
 
 

@@ -15,7 +15,7 @@ from ufm.objective import Objective, Point
 from ufm.solution import Trace
 from ufm.solvers._loop import iterate
 from ufm.solvers._result import Result
-from ufm.solvers._runge_kutta import Field, Step, resize, step
+from ufm.solvers._runge_kutta import DORMAND_PRINCE, Field, Step, Weights, resize, step
 from ufm.solvers.observables import observe
 from ufm.status import RUNNING, Status
 
@@ -66,9 +66,8 @@ def run(
             point = unflatten(now.objective, now.x)
             callback(count, slots[alive], Point(*(part[alive] for part in point)))
 
-    final = iterate(
-        state, partial(_advance, method=method), max_steps=method.max_steps, callback=after
-    )
+    advance = partial(_advance, method=method, weights=DORMAND_PRINCE.weights(state.x))
+    final = iterate(state, advance, max_steps=method.max_steps, callback=after)
     return Result(
         unflatten(objective, final.x),
         final.code,
@@ -182,10 +181,10 @@ def _initial(objective: Objective, x: Float[Tensor, "B P"], method: GradientFlow
     )
 
 
-def _advance(state: FlowState, *, method: GradientFlow) -> FlowState:
+def _advance(state: FlowState, *, method: GradientFlow, weights: Weights) -> FlowState:
     objective, left = state.objective, method.t_end - state.t
-    h = state.h.minimum(left)
-    trial = step(field(objective), state.x, h, k0=state.k, retract=_retraction(objective))
+    h, back = state.h.minimum(left), _retraction(objective)
+    trial = step(field(objective), state.x, h, k0=state.k, retract=back, weights=weights)
     error = _error(objective, trial, method)
     running = state.code == RUNNING
     moves = running & (error <= 1)
