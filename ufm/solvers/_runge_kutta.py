@@ -2,6 +2,10 @@
 
 Knows no problem: the vector field is a function of flat states ``(B, P)``. Instances never mix, so
 each has its own step size.
+
+References:
+    Dormand and Prince (1980) [dormand1980]_; continuous extension and step control in the form of
+    Hairer, Norsett and Wanner (1993) [hairer1993]_, sections II.6 and II.4.
 """
 
 from __future__ import annotations
@@ -63,8 +67,7 @@ class Weights(NamedTuple):
     last: Float[Tensor, "2 s"]
 
 
-# Dormand and Prince (1980), order 5 with an embedded order 4; the continuous extension of order 4
-# is Shampine's in the form of Hairer, Norsett and Wanner, Solving ODEs I, section II.6.
+# Order 5 with an embedded order 4; the continuous extension has order 4.
 DORMAND_PRINCE = Tableau(
     A=_fractions(
         "",
@@ -164,7 +167,7 @@ def step(
     return Step(x, x1, h, k, error, quartic)
 
 
-# Proportional-integral control of Hairer, Norsett and Wanner, section IV.2, with DOPRI5's values.
+# Proportional-integral control with the values of the DOPRI5 code.
 SAFETY, INTEGRAL, SHRINK, GROW = 0.9, 0.04, 0.2, 10.0
 PROPORTIONAL = 1 / ORDER - 0.75 * INTEGRAL
 
