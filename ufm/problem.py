@@ -184,7 +184,7 @@ class Problem:
             count; equal weights are stored as None.
 
     Raises:
-        ValueError: If a number is out of its range or a fixed frame does not fit K and d.
+        ValueError: If a number is out of its range, or a loss or fixed frame does not fit K and d.
 
     >>> p = Problem(K=3, d=2, n=(4, 4, 2), reg=AverageBudget(E_W=1, E_H=4))
     >>> p.pi, p.radius
@@ -215,6 +215,7 @@ class Problem:
                 raise ValueError(f"{name} must be a {kind.__name__}, got {value!r}")
         if self.weights is not None:
             object.__setattr__(self, "weights", self._checked_weights(self.weights))
+        self.loss.check(self.K)
         if isinstance(self.classifier, Fixed):
             self.classifier.frame.check(self.K, self.d)
 

@@ -1,7 +1,8 @@
 r"""Reductions: a smaller problem with the same optimum, and the way back. Knows no solver.
 
 Each says for which problems it is exact. A reduction is for an *optimum*; a dynamics on the smaller
-problem is another dynamics, and nothing here is applied to one silently.
+problem is another dynamics, and nothing here is applied to one silently. `ufm.solvers.block_optimum`
+solves in the scalars of `BlockSymmetry`: milliseconds for any K if the groups are few.
 
 ==================  ==================================  =========================================
 ``ClassMeans``      N feature columns, K class means    Jensen: any loss convex in the logits
@@ -158,10 +159,13 @@ class Blocks(NamedTuple):
 class BlockSymmetry(Reduction[Logits, Blocks]):
     """Average over the permutations of classes that have equal size and weight.
 
-    Exact wherever the problem is convex in the logits: the average over the group is no worse.
+    Exact wherever the problem is convex in the logits and the loss treats all classes alike: the
+    average over the group is no worse.
     """
 
     def exact_for(self, problem: Problem) -> bool:
+        if not problem.loss.class_symmetric:
+            return False
         return NuclearForm().exact_for(problem) or (
             isinstance(problem.reg, VectorBudget) and problem.is_learnable
             and problem.d >= 2 * problem.K

@@ -280,11 +280,12 @@ def dual_value(means: Means, bound: Bound) -> Float[Tensor, "B"]:
 
 
 def into_domain(means: Means, Y: Float[Tensor, "B K K"]) -> Float[Tensor, "B K K"]:
-    """Blend Y with ``Y0 = (pi 1' - I) Pi`` until the conjugate of the loss is finite.
+    """Blend Y with ``Y0 = (T pi 1' - T) Pi`` until the conjugate of the loss is finite.
 
-    Y0 has zero column *and* row sums, so the linear constraints survive. Each column takes the
-    smallest share of Y0 that it needs; with a free bias, whose constraint couples the columns, all
-    take the largest.
+    T is the slack of Y = 0, which is the matrix of targets (the identity for cross-entropy): Y0
+    stands for the answer ``T pi`` everywhere. It has zero column *and* row sums, so the linear
+    constraints survive. Each column takes the smallest share of Y0 that it needs; with a free bias,
+    whose constraint couples the columns, all take the largest.
 
     Args:
         means: Class-mean point.
@@ -299,9 +300,11 @@ def into_domain(means: Means, Y: Float[Tensor, "B K K"]) -> Float[Tensor, "B K K
     slack = loss.slack(U, objective.y)
     if not loss.shift_invariant or bool((slack >= 0).all()):
         return Y
-    U0 = pi.unsqueeze(-1) - torch.eye(objective.K, dtype=pi.dtype, device=pi.device)
+    T = loss.slack(torch.zeros_like(U), objective.y)
+    answer = (T * pi.unsqueeze(-2)).sum(-1, keepdim=True)
+    U0 = answer - T
     lack = (-slack).clamp(min=0)
-    share = (lack / (lack + pi.unsqueeze(-1))).amax(-2, keepdim=True)
+    share = (lack / (lack + answer)).amax(-2, keepdim=True)
     if isinstance(objective.template.bias, FreeBias):
         share = share.amax(-1, keepdim=True)
     U = torch.lerp(U, U0, share)

@@ -24,10 +24,19 @@ class Loss(abc.ABC):
     Attributes:
         attains_minimum: Whether the infimum over ``z`` is attained (false for cross-entropy).
         shift_invariant: Whether ``loss(z + c 1) = loss(z)``; then dual columns sum to zero.
+        class_symmetric: Whether renaming the classes, of logits and labels alike, changes nothing.
     """
 
     attains_minimum: ClassVar[bool]
     shift_invariant: ClassVar[bool]
+    class_symmetric: ClassVar[bool] = True
+
+    def check(self, K: int) -> None:  # noqa: B027 - most losses fit any number of classes
+        """Raise ``ValueError`` unless the loss fits K classes.
+
+        Args:
+            K: Number of classes.
+        """
 
     @abc.abstractmethod
     def value_and_grad(self, Z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

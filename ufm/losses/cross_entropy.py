@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from ufm._spec import spec
-from ufm.losses._base import Loss, add_at_label, pick
+from ufm.losses._base import Loss, add_at_label
+from ufm.losses._softmax import covariance_product, divergence_of_change
 
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-# Below this relative deviation t the direct form of (1 + t) log(1 + t) - t loses digits.
-SMALL_DEVIATION = 1e-2
 
 
 @spec
@@ -47,8 +45,7 @@ class CrossEntropy(Loss):
         return value.squeeze(-2), grad
 
     def hvp(self, Z: Tensor, y: Tensor, V: Tensor) -> Tensor:
-        Q = Z.softmax(-2)
-        return Q * (V - (Q * V).sum(-2, keepdim=True))
+        return covariance_product(Z, V)
 
     def conjugate(self, U: Tensor, y: Tensor) -> Tensor:
         Q = add_at_label(U, y, 1.0)
@@ -58,15 +55,4 @@ class CrossEntropy(Loss):
         return add_at_label(U, y, 1.0)
 
     def fenchel_defect(self, U: Tensor, Z: Tensor, y: Tensor) -> Tensor:
-        log_Q = Z.log_softmax(-2)
-        Q = log_Q.exp()
-        change = U - self.grad(Z, y)
-        t = change / Q.clamp(min=1e-300)
-        # Horner form of (1 + t) log(1 + t) - t = sum_{k >= 2} (-t)^k / (k (k - 1)).
-        series = 1 / 56 - t / 72
-        for k in (7, 6, 5, 4, 3, 2):
-            series = 1 / (k * (k - 1)) - t * series
-        direct_Q = (Q + change).clamp(min=0)
-        direct = direct_Q.xlogy(direct_Q) - direct_Q * log_Q - change
-        small = t.abs() < SMALL_DEVIATION
-        return (Q * t * t * series).where(small, direct).sum(-2)
+        return divergence_of_change(Z, U - self.grad(Z, y))
