@@ -13,6 +13,7 @@ from ufm._lazy import attach
 if TYPE_CHECKING:
     from ufm.solvers._polish import polish as polish
     from ufm.solvers._solve import solve as solve
+    from ufm.solvers.block import block_optimum as block_optimum
     from ufm.solvers.closed_form import has_closed_form as has_closed_form
     from ufm.solvers.ridge_thresholds import ridge_merging as ridge_merging
     from ufm.solvers.ridge_thresholds import ridge_vanishing as ridge_vanishing
@@ -35,6 +36,7 @@ __getattr__, __dir__, __all__ = attach(
     {
         "polish": "._polish",
         "solve": "._solve",
+        "block_optimum": ".block",
         "has_closed_form": ".closed_form",
         **dict.fromkeys(("ridge_merging", "ridge_vanishing"), ".ridge_thresholds"),
         **dict.fromkeys(("StepOptimum", "step_optimum"), ".step"),

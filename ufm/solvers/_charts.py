@@ -15,7 +15,7 @@ import torch
 
 from ufm._typing import Float, Int, Tensor
 from ufm.objective import Point
-from ufm.solvers._factors import Factors, Parts
+from ufm.solvers._factors import Parts, Smooth
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class Chart(abc.ABC):
         floor: Smallest curvature scale to divide by.
     """
 
-    factors: Factors
+    factors: Smooth
     rows: int
     d: int
     width: int

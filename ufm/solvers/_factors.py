@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 
@@ -25,6 +25,50 @@ class Parts(NamedTuple):
 
     X: Float[Tensor, "B R d"]
     b: Float[Tensor, "B K"] | None
+
+
+class Smooth(Protocol):
+    """What a chart needs of an objective; `Factors` is one, on groups of classes another."""
+
+    @property
+    def c(self) -> Float[Tensor, "B K"]:
+        """Class weights."""
+        ...
+
+    @property
+    def s(self) -> Float[Tensor, "B"] | None:
+        """Common ridge."""
+        ...
+
+    @property
+    def has_bias(self) -> bool:
+        """Whether b is a variable."""
+        ...
+
+    @property
+    def rotates(self) -> bool:
+        """Whether the objective is the same for all rotations of the rows."""
+        ...
+
+    def select(self, index: Int[Tensor, "S"]) -> Any:
+        """The sub-batch at ``index``."""
+        ...
+
+    def value_and_grad(self, x: Parts) -> tuple[Float[Tensor, "B"], Parts]:
+        """Objective and Euclidean gradient."""
+        ...
+
+    def hessian(self, x: Parts) -> Callable[[Parts], Parts]:
+        """Euclidean Hessian at a point as an operator."""
+        ...
+
+    def point(self, x: Parts) -> Point:
+        """Back to the caller's coordinates."""
+        ...
+
+    def parts(self, point: Point) -> Parts:
+        """Inverse of `point`."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +139,11 @@ class Factors:
             loss=objective.loss, y=objective.y, c=objective.c, alpha=alpha, beta=beta, gain=gain,
             s=s, lam_b=objective.lam_b, fixed_W=fixed, has_bias=problem.has_bias,
         )  # fmt: skip
+
+    @property
+    def rotates(self) -> bool:
+        """Whether the objective is the same for all rotations of the rows."""
+        return self.fixed_W is None
 
     def select(self, index: Int[Tensor, "S"]) -> Factors:
         """The sub-batch at ``index``.

@@ -26,13 +26,13 @@ def horizontal(
     :math:`S = \tilde W^\top A + \tilde V^\top B`: one eigendecomposition a point.
 
     Args:
-        chart: Manifold; with a fixed classifier there is no orbit.
+        chart: Manifold; with a fixed classifier there is no orbit and nothing is removed.
         x: Point.
 
     Returns:
         The projector.
     """
-    if chart.factors.fixed_W is not None:
+    if not chart.factors.rotates:
         return lambda v: v
     # An empty axis more keeps odd sizes aligned (see `_factors`).
     odd = chart.d % 2

@@ -40,14 +40,26 @@ def start(
     elif isinstance(objective.template.reg, Sphere):
         size = rows.square().mean((-2, -1), keepdim=True).sqrt()
         rows = rows + NOISE * size * _gaussian_rows(chart, seeds).to(objective.c)
-    unit = chart.unit(rows)
+    return best_size(chart, chart.unit(rows))
+
+
+def best_size(chart: Chart, unit: Float[Tensor, "B R d"]) -> Float[Tensor, "B P"]:
+    """Coordinates of rows of the best of a few sizes, where their size is free.
+
+    Args:
+        chart: Manifold.
+        unit: Rows that use up the radius, or of typical norm 1 where there is none.
+
+    Returns:
+        Coordinates.
+    """
     unbounded = not bool(chart.radius2.isfinite().all())
     if not (unbounded or chart.has_slack):
         return chart.fill(unit)
     candidates = torch.stack([chart.fill(size * unit) for size in (FREE if unbounded else INSIDE)])
     values = torch.stack([chart.value_and_grad(x)[0] for x in candidates])
     best = values.nan_to_num(nan=float("inf")).argmin(0)
-    return candidates[best, torch.arange(len(seeds), device=best.device)]
+    return candidates[best, torch.arange(unit.shape[0], device=best.device)]
 
 
 def _gaussian_rows(chart: Chart, seeds: tuple[int, ...]) -> Float[Tensor, "B R d"]:
