@@ -99,6 +99,9 @@ class Proof:
         """
         pairs = list(zip(_entries(left), _entries(right), strict=True))
         for one, other in pairs:
+            # Each side alone: a float can cancel in the difference.
+            _refuse_floats(one, text)
+            _refuse_floats(other, text)
             if not _vanishes(one - other):
                 raise ProofFailure(f"{text}: {sp.sstr(one)} is not identically {sp.sstr(other)}")
         self.steps.append(Step(text, f"{sp.latex(_shown(left))} = {sp.latex(_shown(right))}"))

@@ -75,23 +75,27 @@ def _loss_of_differences(*s: float) -> torch.Tensor:
 @evidence(
     TWO_FACTOR,
     EvidenceKind.SYMBOLIC,
-    domain="all shapes; per singular direction",
-    steps=("lower bound", "attained", "balance"),
+    domain="all shapes and D > 0; per singular direction of Z D^(1/2)",
+    steps=("column weights", "lower bound", "attained", "balance"),
 )
 def two_factor_identity(proof: Proof) -> None:
-    """|Z|_* = tr U'WHV <= |W|_F |H|_F for the singular vectors of Z = WH (Cauchy-Schwarz)."""
+    """|X|_* = tr U'WH~V <= |W|_F |H~|_F for X = Z D^(1/2), H~ = H D^(1/2) (Cauchy-Schwarz)."""
     x, y = sp.symbols("x y", nonnegative=True)
+    D, h_k = sp.Symbol("D", positive=True), sp.Symbol("h", real=True)
+    proof.equal(
+        (proof.term("root", sp.sqrt(D)) * h_k) ** 2, D * h_k**2, "|H~|^2 is the weighted ridge"
+    )
     weight = proof.term("weight", sp.sqrt(lam_W * lam_H))
     proof.equal(
         lam_W / 2 * x**2 + lam_H / 2 * y**2 - weight * x * y,
         (sp.sqrt(lam_W) * x - sp.sqrt(lam_H) * y) ** 2 / 2,
-        "the ridges with x = |W|_F, y = |H|_F exceed the weighted nuclear norm by a square",
+        "the ridges with x = |W|_F, y = |H~|_F exceed the weighted nuclear norm by a square",
     )
     w = (lam_H / lam_W) ** sp.Rational(1, 4) * sp.sqrt(sigma)
     h = (lam_W / lam_H) ** sp.Rational(1, 4) * sp.sqrt(sigma)
-    proof.equal(w * h, sigma, "W = (lam_H/lam_W)^(1/4) U S^(1/2) and its partner give Z")
+    proof.equal(w * h, sigma, "W = (lam_H/lam_W)^(1/4) U S^(1/2) and its partner give X")
     proof.equal(lam_W / 2 * w**2 + lam_H / 2 * h**2, weight * sigma, "and attain the bound")
-    proof.equal(lam_W * w**2, lam_H * h**2, "they are balanced: lam_W W'W = lam_H HH'")
+    proof.equal(lam_W * w**2, lam_H * h**2, "they are balanced: lam_W W'W = lam_H H~H~'")
 
 
 @evidence(

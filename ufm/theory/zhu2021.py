@@ -82,13 +82,14 @@ TWO_FACTOR = register(
     Claim(
         id="zhu2021.two-factor",
         kind=Kind.FOLKLORE,
-        statement="Two ridges on the factors of Z are a nuclear norm on Z, attained by balanced "
-        "factors.",
-        formula=r"\min_{WH=Z} \tfrac{\lambda_W}2\|W\|_F^2+\tfrac{\lambda_H}2\|H\|_F^2 = "
-        r"\sqrt{\lambda_W\lambda_H}\,\|Z\|_*,\quad \lambda_W W^\top W=\lambda_H H H^\top",
+        statement="Two ridges on the factors of Z are a nuclear norm on Z D^(1/2), attained by "
+        "balanced factors; D = diag(n_k) for the ridge per sample, the identity per class mean.",
+        formula=r"\min_{WH=Z} \tfrac{\lambda_W}2\|W\|_F^2+\tfrac{\lambda_H}2\sum_kD_k\|h_k\|^2 = "
+        r"\sqrt{\lambda_W\lambda_H}\,\|ZD^{1/2}\|_*,\quad "
+        r"\lambda_W W^\top W=\lambda_H HDH^\top",
         source=SOURCE,
         assumptions=(RIDGE, LEARNABLE),
-        steps=("lower bound", "attained", "balance"),
+        steps=("column weights", "lower bound", "attained", "balance"),
     )
 )
 
