@@ -58,7 +58,9 @@ bench: $(READY)
 	$(BIN)/python -m benchmarks
 
 gpu:
-	$(PYTHON) -m pytest -m gpu tests
+	@$(PYTHON) -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' || \
+	  { echo "PYTHON must see a CUDA device through torch, got $$(command -v $(PYTHON))" >&2; exit 2; }
+	$(PYTHON) -m pytest -m gpu $$(grep -rl "mark.gpu" tests)
 
 wheel: $(READY)
 	$(BIN)/python -m build --no-isolation --outdir dist

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import os
 import pkgutil
 from pathlib import Path
 
 import hypothesis
-import jaxtyping
 
 
 # Modules whose annotations name Tensor only for the type checker, to stay torch-free.
@@ -25,8 +26,11 @@ def _checked_modules() -> list[str]:
     return [name for name in names if not TORCH_FREE & {name, name.rpartition(".")[0]}]
 
 
-# Every call in the tests is checked against the jaxtyping shapes in the signatures.
-jaxtyping.install_import_hook(_checked_modules(), "beartype.beartype")
+if importlib.util.find_spec("beartype"):
+    # Every call in the tests is checked against the jaxtyping shapes in the signatures. Only the
+    # bare interpreter of a GPU machine (`make gpu`) lacks the checker.
+    jaxtyping = importlib.import_module("jaxtyping")
+    jaxtyping.install_import_hook(_checked_modules(), "beartype.beartype")
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
