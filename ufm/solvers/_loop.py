@@ -8,15 +8,15 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 
-from ufm._typing import Float, Int, Tensor
+from ufm._typing import Bool, Float, Int, Tensor
 from ufm.status import RUNNING, Status
 
 
 # Coordinates beyond this have left every bounded region a budget or a ridge of use can describe.
 FAR = 1e12
-# Finished instances are removed when at most this share still runs: copying the survivors costs
-# about one step, and masking alone would let the slowest instance set the price of all.
-COMPACT_BELOW = 0.8
+# Finished instances are removed when at most this share still runs; masking alone would let the
+# slowest instance set the price of all.
+COMPACT_BELOW = 0.9
 
 
 class State(Protocol):
@@ -92,32 +92,44 @@ def iterate(
         if alive == 0:
             break
         if alive <= COMPACT_BELOW * len(running):
-            stopped, kept = (mask.nonzero().squeeze(-1) for mask in (~running, running))
-            parked.append((slots[stopped], _final(state.select(stopped), steps[stopped])))
+            stopped, kept = _compacted(running, alive)
+            parked.append((slots[stopped], _final(state, steps, stopped)))
             state, slots, steps = state.select(kept), slots[kept], steps[kept]
             running = running[kept]
         state = _classified(step(state))
         steps = torch.where(running, count, steps)
         if callback is not None:
             callback(count, slots, state)
-    state = _with_code(state, state.code == RUNNING, Status.MAX_STEPS)
-    parked.append((slots, _final(state, steps)))
+    out_of_steps = state.code.masked_fill(state.code == RUNNING, Status.MAX_STEPS.code)
+    state = _with_code(state, out_of_steps)
+    parked.append((slots, _final(state, steps, torch.arange(len(slots), device=slots.device))))
     order = torch.cat([where for where, _ in parked]).argsort()
     columns = zip(*(final for _, final in parked), strict=True)
     return Final(*(torch.cat(column)[order] for column in columns))
 
 
-def _final(state: State, steps: Int[Tensor, "B"]) -> Final:
-    return Final(state.x, state.value, state.grad_norm, state.code, steps)
+def _compacted(running: Bool[Tensor, "B"], alive: int) -> tuple[Int[Tensor, "_"], Int[Tensor, "_"]]:
+    # Positions that stopped, and those that run: in place where they are among the first `alive`,
+    # the gaps filled from the end, so that a state may move rows instead of copying all.
+    kept = torch.arange(alive, device=running.device)
+    gaps = (~running[:alive]).nonzero().squeeze(-1)
+    kept[gaps] = alive + running[alive:].nonzero().squeeze(-1)
+    return (~running).nonzero().squeeze(-1), kept
+
+
+def _final(state: State, steps: Int[Tensor, "B"], rows: Int[Tensor, "S"]) -> Final:
+    parts = (state.x, state.value, state.grad_norm, state.code, steps)
+    return Final(*(part[rows] for part in parts))
 
 
 def _classified(state: S) -> S:
     running = state.code == RUNNING
     finite = state.value.isfinite() & state.grad_norm.isfinite()
-    state = _with_code(state, running & ~finite, Status.NONFINITE)
-    far = state.x.abs().amax(-1) > FAR
-    return _with_code(state, running & finite & far, Status.DIVERGED)
+    far = torch.linalg.vector_norm(state.x, float("inf"), dim=-1) > FAR
+    code = state.code.masked_fill(running & far, Status.DIVERGED.code)
+    code = code.masked_fill(running & ~finite, Status.NONFINITE.code)
+    return _with_code(state, code)
 
 
-def _with_code(state: S, where: Tensor, status: Status) -> S:
-    return replace(state, code=state.code.masked_fill(where, status.code))  # pyright: ignore[reportArgumentType]
+def _with_code(state: S, code: Int[Tensor, "B"]) -> S:
+    return replace(state, code=code)  # pyright: ignore[reportArgumentType]

@@ -56,7 +56,7 @@ class SphereChart(Chart):
 
     def retract(self, x: Float[Tensor, "B P"]) -> Float[Tensor, "B P"]:
         S = self.on_spheres
-        scale = (self.radius2 / x[:, :S].square().sum(-1)).sqrt().unsqueeze(-1)
+        scale = (self.radius2.sqrt() / torch.linalg.vector_norm(x[:, :S], dim=-1)).unsqueeze(-1)
         return torch.cat([x[:, :S] * scale, x[:, S:]], -1) if self.factors.has_bias else x * scale
 
     def stiffness(self, multiplier: Float[Tensor, "B _"]) -> Float[Tensor, "B"]:

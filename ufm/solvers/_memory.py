@@ -65,12 +65,20 @@ class Memory:
             index: Positions in the batch.
 
         Returns:
-            A smaller memory.
+            A smaller memory. Where the loop only fills gaps from the end, the pairs of this one
+            are moved in place and are not to be used any more.
         """
+        here = torch.arange(len(index), device=index.device)
+        moved = (index != here).nonzero().squeeze(-1)
+        pairs = self.pairs
+        if bool((index[moved] >= len(index)).all()):
+            pairs[moved] = pairs[index[moved]]
+            pairs = pairs[: len(index)]
+        else:
+            pairs = pairs[index]
         return Memory(
-            self.pairs[index], self.R_inverse[index], self.D[index], self.YY[index],
-            self.gamma[index],
-        )  # fmt: skip
+            pairs, self.R_inverse[index], self.D[index], self.YY[index], self.gamma[index]
+        )
 
     def forget(self, where: Bool[Tensor, "B"]) -> Memory:
         """Drop all pairs of some instances.
@@ -85,9 +93,8 @@ class Memory:
 
     def update(
         self,
-        step: Float[Tensor, "B P"],
-        change: Float[Tensor, "B P"],
-        grad: Float[Tensor, "B P"],
+        x: tuple[Float[Tensor, "B P"], Float[Tensor, "B P"]],
+        grad: tuple[Float[Tensor, "B P"], Float[Tensor, "B P"]],
         *,
         slot: int,
         usable: Bool[Tensor, "B"],
@@ -95,23 +102,22 @@ class Memory:
         """Replace the oldest pair, and give the next direction.
 
         Args:
-            step: s.
-            change: Change y of the gradient along it.
-            grad: Gradient after it.
+            x: Coordinates before and after a step.
+            grad: Gradients there.
             slot: Place in the ring, step number modulo m.
             usable: Whether to use the pair, beside the curvature condition.
 
         Returns:
-            The memory, and minus its inverse Hessian times the gradient.
+            The memory, and minus its inverse Hessian times the new gradient.
         """
-        pairs, m = self.pairs, self.D.shape[-1]
-        P = grad.shape[-1]
-        if P % 2:
-            step, change, grad = (torch.nn.functional.pad(v, (0, 1)) for v in (step, change, grad))
-        pairs[:, slot], pairs[:, m + slot] = step, change
-        with_change, with_grad = (torch.stack([change, grad], 1) @ pairs.mT).unbind(1)
+        pairs, m, P = self.pairs, self.D.shape[-1], x[0].shape[-1]
+        torch.sub(x[1], x[0], out=pairs[:, slot, :P])
+        torch.sub(grad[1], grad[0], out=pairs[:, m + slot, :P])
+        now = torch.nn.functional.pad(grad[1], (0, 1)) if P % 2 else grad[1]
+        both = torch.stack([pairs[:, m + slot], now], 1)
+        with_change, with_grad = (both @ pairs.mT).unbind(1)
         memory = self._append(with_change, slot=slot, usable=usable)
-        return memory, memory._direction(with_grad, grad)[:, :P]
+        return memory, memory._direction(with_grad, now)[:, :P]
 
     def _append(
         self, products: Float[Tensor, "B twom"], *, slot: int, usable: Bool[Tensor, "B"]

@@ -43,6 +43,7 @@ class Iterate:
         grad_norm: Its norm ``(B,)``.
         code: Status ``(B,)``.
         direction: Next search direction ``(B, P)``.
+        slope: Derivative along it ``(B,)``.
         trial: First step to try along it ``(B,)``.
         steepest: Whether it is the negative gradient ``(B,)``.
         memory: Pairs.
@@ -58,6 +59,7 @@ class Iterate:
     grad_norm: Float[Tensor, "B"]
     code: Int[Tensor, "B"]
     direction: Float[Tensor, "B P"]
+    slope: Float[Tensor, "B"]
     trial: Float[Tensor, "B"]
     steepest: Bool[Tensor, "B"]
     memory: Memory
@@ -75,8 +77,8 @@ class Iterate:
             A smaller state.
         """
         names = (
-            "x", "value", "grad", "grad_norm", "code", "direction", "trial", "steepest", "least",
-            "idle",
+            "x", "value", "grad", "grad_norm", "code", "direction", "slope", "trial", "steepest",
+            "least", "idle",
         )  # fmt: skip
         return replace(
             self,
@@ -152,10 +154,11 @@ def run(
 
 def _begin(chart: Chart, x: Float[Tensor, "B P"], method: LBFGS) -> Iterate:
     value, grad, mu = chart.value_and_grad(x)
-    norm = grad.norm(dim=-1)
+    norm = _norm(grad)
     return Iterate(
         chart=chart, x=x, value=value, grad=grad, grad_norm=norm,
-        code=_code(norm, mu, method.gtol), direction=-grad, trial=_first_trial(x, norm),
+        code=_code(norm, mu, method.gtol), direction=-grad, slope=-norm.square(),
+        trial=_first_trial(x, norm),
         steepest=torch.ones_like(norm, dtype=torch.bool), memory=Memory.empty(x, method.memory),
         least=norm, idle=torch.zeros_like(norm, dtype=torch.int64), count=0,
     )  # fmt: skip
@@ -167,22 +170,24 @@ def _code(norm: Float[Tensor, "B"], mu: Float[Tensor, "B"], gtol: float) -> Int[
 
 
 def _first_trial(x: Float[Tensor, "B P"], norm: Float[Tensor, "B"]) -> Float[Tensor, "B"]:
-    return 0.35 * x.norm(dim=-1) / norm.clamp(min=1e-300)
+    return 0.35 * _norm(x) / norm.clamp(min=1e-300)
 
 
 def _step(state: Iterate, gtol: float) -> Iterate:
     running = state.code == RUNNING
     accepted, new = _search(state, running)
     lost = running & ~accepted
-    norm = new.grad.norm(dim=-1)
+    norm = _norm(new.grad)
     slot = state.count % state.memory.D.shape[-1]
     memory, direction = state.memory.update(
-        new.x - state.x, new.grad - state.grad, new.grad, slot=slot, usable=accepted
+        (state.x, new.x), (state.grad, new.grad), slot=slot, usable=accepted
     )
-    steepest = lost | ~((new.grad * direction).sum(-1) < 0)
+    slope = (new.grad * direction).sum(-1)
+    steepest = lost | ~(slope < 0)
     direction = torch.where(steepest.unsqueeze(-1), -new.grad, direction)
+    slope = torch.where(steepest, -norm.square(), slope)
     # On a sphere a longer step than twice the radius only turns back.
-    reach = 2 * state.chart.radius2.sqrt() / direction.norm(dim=-1)
+    reach = 2 * state.chart.radius2.sqrt() / _norm(direction)
     trial = torch.where(steepest, _first_trial(new.x, norm), reach.clamp(max=1))
     code = torch.where(accepted, _code(norm, new.mu, gtol), state.code)
     useful = (norm < state.least) | (new.value < state.value - _noise(state.value))
@@ -191,14 +196,15 @@ def _step(state: Iterate, gtol: float) -> Iterate:
     code = code.masked_fill(stalled, Status.STALLED.code)
     return replace(
         state, x=new.x, value=new.value, grad=new.grad, grad_norm=norm, code=code,
-        direction=direction, trial=trial, steepest=steepest, memory=memory.forget(lost),
-        least=norm.minimum(state.least), idle=idle, count=state.count + 1,
+        direction=direction, slope=slope, trial=trial, steepest=steepest,
+        memory=memory.forget(lost), least=norm.minimum(state.least), idle=idle,
+        count=state.count + 1,
     )  # fmt: skip
 
 
 def _search(state: Iterate, running: Bool[Tensor, "B"]) -> tuple[Bool[Tensor, "B"], Trial]:
     # Backtrack each instance until Armijo holds; instances where it never does stay put.
-    slope = ARMIJO * (state.grad * state.direction).sum(-1)
+    slope = ARMIJO * state.slope
     bound = state.value + _noise(state.value)
     t = state.trial
     new = _trial(state.chart, state.x, state.direction, t)
@@ -221,6 +227,10 @@ def _search(state: Iterate, running: Bool[Tensor, "B"]) -> tuple[Bool[Tensor, "B
         torch.where(moved, new.grad, state.grad),
         new.mu,
     )
+
+
+def _norm(v: Float[Tensor, "B P"]) -> Float[Tensor, "B"]:
+    return torch.linalg.vector_norm(v, dim=-1)
 
 
 def _noise(value: Float[Tensor, "B"]) -> Float[Tensor, "B"]:
