@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from ufm.geometry.multicenter_optimum import survival_threshold as survival_threshold
     from ufm.geometry.nearest import nearest_etf as nearest_etf
     from ufm.geometry.nearest import nearest_etf_from as nearest_etf_from
+    from ufm.geometry.nearest import nearest_rotation as nearest_rotation
     from ufm.geometry.nearest import polar as polar
     from ufm.geometry.similarity import Exponential as Exponential
     from ufm.geometry.similarity import Linear as Linear
@@ -110,7 +111,9 @@ __getattr__, __dir__, __all__ = attach(
             ),
             ".multicenter_optimum",
         ),
-        **dict.fromkeys(("nearest_etf", "nearest_etf_from", "polar"), ".nearest"),
+        **dict.fromkeys(
+            ("nearest_etf", "nearest_etf_from", "nearest_rotation", "polar"), ".nearest"
+        ),
         **dict.fromkeys(("Exponential", "Linear", "Similarity", "Table"), ".similarity"),
         **dict.fromkeys(("HAFrame", "MultiCenter"), ".specs"),
         "smallest_s": ".tree_network",

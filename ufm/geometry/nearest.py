@@ -50,6 +50,31 @@ def nearest_etf_from(
 ) -> Float[Tensor, "*b K d"]:
     r"""Nearest ETF, held near a previous rotation: unique whatever the rank of the means.
 
+    Args:
+        Hbar: Class means as columns, d >= K, centred or not.
+        U0: Previous rotation, orthonormal columns.
+        delta: Weight of staying near it, > 0.
+        E_W: Squared norm of the rows.
+
+    Returns:
+        Rows :math:`\sqrt{E_W K/(K-1)}\,P U^\top` of `nearest_rotation` U, P = I - 11'/K;
+        differentiable in ``Hbar``.
+
+    Raises:
+        ValueError: If d < K or ``delta`` is not positive.
+
+    References:
+        Markou, Ajanthan and Gould (2024) [markou2024]_, proximal term.
+    """
+    U = nearest_rotation(Hbar, U0, delta=delta)
+    return _scaled(E_W, U.shape[-1]) * (U - U.mean(-1, keepdim=True)).mT
+
+
+def nearest_rotation(
+    Hbar: Float[Tensor, "*b d K"], U0: Float[Tensor, "d K"], *, delta: float
+) -> Float[Tensor, "*b d K"]:
+    r"""Rotation of the ETF nearest to the class means, held near a previous one.
+
     With :math:`\hat H = \bar H/\|\bar H\|_F` and P = I - 11'/K, minimises over orthonormal U
 
     .. math:: \|\hat H - U P/\sqrt{K-1}\|_F^2 + \tfrac\delta2\|U - U_0\|_F^2,
@@ -59,10 +84,9 @@ def nearest_etf_from(
         Hbar: Class means as columns, d >= K, centred or not.
         U0: Previous rotation, orthonormal columns.
         delta: Weight of staying near it, > 0.
-        E_W: Squared norm of the rows.
 
     Returns:
-        Rows :math:`\sqrt{E_W K/(K-1)}\,P U^\top`; differentiable in ``Hbar``.
+        U, orthonormal columns; differentiable in ``Hbar``.
 
     Raises:
         ValueError: If d < K or ``delta`` is not positive.
@@ -74,10 +98,10 @@ def nearest_etf_from(
     if d < K:
         raise ValueError(f"d must be at least K={K} for a proximal rotation, got {d}")
     delta = check_number("delta", delta, strict=True)
-    unit = Hbar / torch.linalg.matrix_norm(Hbar).clamp(min=1e-300)[..., None, None]
-    P = torch.eye(K).to(Hbar) - 1 / K
-    U = polar(2 / (K - 1) ** 0.5 * unit @ P + delta * U0)
-    return _scaled(E_W, K) * P @ U.mT
+    tiny = torch.finfo(Hbar.dtype).tiny
+    unit = Hbar / torch.linalg.matrix_norm(Hbar).clamp(min=tiny)[..., None, None]
+    centred = unit - unit.mean(-1, keepdim=True)
+    return polar(2 / (K - 1) ** 0.5 * centred + delta * U0)
 
 
 def polar(A: Float[Tensor, "*b d r"], *, rtol: float = 1e-12) -> Float[Tensor, "*b d r"]:

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 # Below this relative deviation t the direct form of (1 + t) log(1 + t) - t loses digits.
 SMALL_DEVIATION = 1e-2
+# Beyond this distance from the target logits e^x may overflow, also in float32.
+FAR = 50.0
 
 
 def covariance_product(Z: Tensor, V: Tensor) -> Tensor:
@@ -49,3 +51,39 @@ def divergence_of_change(Z: Tensor, change: Tensor) -> Tensor:
     direct = direct_Q.xlogy(direct_Q) - direct_Q * log_Q - change
     small = t.abs() < SMALL_DEVIATION
     return (Q * t * t * series).where(small, direct).sum(-2)
+
+
+def divergence_from_targets(Z: Tensor, log_T: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Divergence :math:`\mathrm{KL}(t\,\|\,q)` of each column and its gradient :math:`q - t`.
+
+    With :math:`\delta = z - \log t` centred to :math:`\langle t, \delta\rangle = 0` it is
+    :math:`\log(1 + \sum_j t_j (e^{\delta_j} - 1 - \delta_j))`, a sum of non-negative terms: it
+    keeps its digits however small it is.
+
+    Args:
+        Z: Logits ``(*b, K, M)``, ``q = softmax(z)``.
+        log_T: Logarithms of the targets, broadcastable to Z.
+
+    Returns:
+        Divergences ``(*b, M)`` and gradients ``(*b, K, M)``.
+    """
+    T = log_T.exp()
+    delta = Z - log_T
+    delta = delta - (T * delta).sum(-2, keepdim=True)
+    excess = _exp_excess(delta.clamp(max=FAR))
+    value = (T * excess).sum(-2, keepdim=True).log1p()
+    far = (delta + log_T).logsumexp(-2, keepdim=True)
+    value = far.where(delta.amax(-2, keepdim=True) > FAR, value)
+    ratio = delta - value  # log(q / t)
+    near = T * ratio.clamp(-1, 1).expm1()
+    grad = near.where(ratio.abs() < 1, (log_T + ratio).exp() - T)
+    return value.squeeze(-2), grad
+
+
+def _exp_excess(x: Tensor) -> Tensor:
+    # e^x - 1 - x; below a tenth by its series, x^2/2 (1 + x/3 (1 + x/4 (1 + ...))).
+    small = x.clamp(-0.1, 0.1)
+    series = 1 + small / 12
+    for k in (11, 10, 9, 8, 7, 6, 5, 4, 3):
+        series = 1 + small / k * series
+    return (small * small / 2 * series).where(x.abs() < 0.1, x.expm1() - x)

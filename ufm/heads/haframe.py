@@ -1,0 +1,78 @@
+"""A classifier fixed to a hierarchy-aware frame."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from ufm._typing import Float, Tensor
+from ufm.geometry.specs import HAFrame
+from ufm.heads._head import Head, build_rows, product
+from ufm.heads.transform import ResidualTransform
+
+
+class HAFrameHead(Head):
+    r"""The residual feature transformation and a fixed hierarchy-aware frame.
+
+    Features are not normalised. Train with `ufm.losses.HAFrameMix` (published), or with
+    `ufm.losses.FrameTargets`, whose optimum is the frame exactly.
+
+    Args:
+        in_features: Channels of the backbone; its output may be maps or pooled vectors.
+        frame: The frame; its tree's leaves are the classes in label order.
+        d: Feature dimension, at least the frame's rank; by default K, as published. At the most
+            negative asymptote the rank is K - 1, and d = K leaves one direction free.
+        transform: Replaces the transformation; must give d features.
+        generator: Source of the frame's random rotation; by default one seeded 0.
+        device: Where parameters and frame go.
+        dtype: Their type; torch's default if None.
+
+    Raises:
+        ValueError: If ``d`` is below the rank.
+
+    References:
+        Liang and Davis (2023) [liang2023]_.
+
+    >>> from ufm.geometry import Exponential
+    >>> from ufm.hierarchy import Tree
+    >>> head = HAFrameHead(16, HAFrame(Tree.from_nested([[0, 1], [2, 3]]), Exponential(2.0)))
+    >>> head(torch.randn(8, 16, 5, 5)).shape
+    torch.Size([8, 4])
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        frame: HAFrame,
+        *,
+        d: int | None = None,
+        transform: nn.Module | None = None,
+        generator: torch.Generator | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ):
+        super().__init__()
+        K = frame.tree.K
+        d = K if d is None else d
+        rows = build_rows(frame, K, rank=frame.rank, d=d, generator=generator)
+        if transform is None:
+            transform = ResidualTransform(in_features, d, device=device, dtype=dtype)
+        self.transform = transform
+        dtype = dtype or torch.get_default_dtype()
+        self.register_buffer("frame", rows.to(dtype).to(device=device))
+
+    @property
+    def parts(self) -> Tensor:
+        """The rows."""
+        return self.frame
+
+    def logits(self, features: Float[Tensor, "B d"]) -> Float[Tensor, "B K"]:
+        """Inner products with the rows.
+
+        Args:
+            features: What `features` returned.
+
+        Returns:
+            Logits.
+        """
+        return product(features, self.frame)
