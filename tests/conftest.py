@@ -13,7 +13,8 @@ import hypothesis
 
 # Modules whose annotations name Tensor only for the type checker, to stay torch-free.
 TORCH_FREE = {
-    "ufm._lazy", "ufm._spec", "ufm._typing", "ufm.counts", "ufm.status", "ufm.methods",
+    "ufm._lazy", "ufm._shapes", "ufm._spec", "ufm._typing",
+    "ufm.counts", "ufm.status", "ufm.methods",
     "ufm.problem", "ufm.claims", "ufm.cli", "ufm.geometry.specs", "ufm.losses",
     "ufm.center_counts", "ufm.geometry.similarity", "ufm.geometry.tree_network",
     "ufm.hierarchy._parse", "ufm.hierarchy.tree",

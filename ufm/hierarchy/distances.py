@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Int, Real
 from numpy import ndarray
 
+from ufm._shapes import Int, Real
 from ufm.hierarchy.tree import Convention, Tree
 
 
