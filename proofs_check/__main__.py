@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     fresh, seconds = _run([c for c in registered() if c.claim in set(ids)], console)
     recorded = load_evidence()
-    evidence = _record.merged(recorded, fresh)
+    evidence = _record.merged(recorded, fresh, ids=ids)
     problems = [f"{e.claim}: {e.check} failed: {e.note}" for e in fresh if not e.passed]
     problems += _record.unexpected(evidence, ids)
     if options.check:

@@ -124,18 +124,22 @@ def agree(one: Evidence, other: Evidence) -> bool:
     )
 
 
-def merged(recorded: Iterable[Evidence], fresh: Sequence[Evidence]) -> list[Evidence]:
+def merged(
+    recorded: Iterable[Evidence], fresh: Sequence[Evidence], *, ids: Iterable[str]
+) -> list[Evidence]:
     """Replace the records of the claims that were checked anew, keeping those confirmed.
 
     Args:
         recorded: Earlier records.
-        fresh: Records of this run; all checks of each of their claims.
+        fresh: Records of this run.
+        ids: Claims that this run checked, also those that have no check any more: their old
+            records must not outlive their checks.
 
     Returns:
         Records in order.
     """
     recorded = list(recorded)
-    done = {e.claim for e in fresh}
+    done = set(ids)
     old = {(e.claim, e.check): e for e in recorded}
     confirmed = [
         before if (before := old.get((e.claim, e.check))) and agree(before, e) else e for e in fresh

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from fractions import Fraction
 
 import pytest
@@ -128,7 +129,12 @@ def test_the_time_limit_interrupts():
 
     record = run(check(endless, limit=0.05))
     assert not record.passed
-    assert "ran longer than its limit of 0.05 s" in record.note
+    assert "took more than its limit of 0.05 s of processor time" in record.note
+
+
+def test_waiting_for_a_busy_machine_is_not_running_long():
+    record = run(check(lambda measure: time.sleep(0.2), kind=EvidenceKind.NUMERIC, limit=0.1))
+    assert record.passed
 
 
 def test_measurements_refuse_and_keep_the_worst():

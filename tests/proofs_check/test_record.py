@@ -42,7 +42,7 @@ def test_a_record_survives_the_file(tmp_path):
 
 def test_confirmed_records_are_left_as_they_are(tmp_path):
     again = dataclasses.replace(BALANCED, numbers={"gap": 9e-14, "a": 2.5001})
-    assert _record.merged([BALANCED, TANGENT], [again]) == [TANGENT, BALANCED]
+    assert _record.merged([BALANCED, TANGENT], [again], ids=[again.claim]) == [TANGENT, BALANCED]
     _record.write([BALANCED], [BALANCED], tmp_path / "evidence.json")
     assert not list(tmp_path.iterdir())
 
@@ -56,7 +56,7 @@ def test_confirmed_records_are_left_as_they_are(tmp_path):
 )  # fmt: skip
 def test_changes_are_stale(change):
     changed = dataclasses.replace(BALANCED, **change)
-    assert _record.merged([BALANCED], [changed]) == [changed]
+    assert _record.merged([BALANCED], [changed], ids=[changed.claim]) == [changed]
     assert _record.stale([BALANCED], [changed]) == [
         "fang2021.balanced: the record of m.f differs from this run"
     ]
@@ -70,7 +70,13 @@ def test_missing_and_surplus_records_are_stale():
 
 def test_records_of_unknown_claims_are_dropped():
     unknown = dataclasses.replace(BALANCED, claim="gone2000.thm")
-    assert _record.merged([unknown], [TANGENT]) == [TANGENT]
+    assert _record.merged([unknown], [TANGENT], ids=[TANGENT.claim]) == [TANGENT]
+
+
+def test_records_do_not_outlive_the_last_check_of_their_claim():
+    ids = [TANGENT.claim, BALANCED.claim]
+    assert _record.merged([TANGENT, BALANCED], [TANGENT], ids=ids) == [TANGENT]
+    assert _record.merged([TANGENT, BALANCED], [], ids=[TANGENT.claim]) == [BALANCED]
 
 
 def test_unexpected_statuses_are_named():
