@@ -45,6 +45,13 @@ class TestDerived:
         a, b = problem(weights=(1, 2, 3)), problem(weights=(10, 20, 30))
         assert a.pi == pytest.approx(b.pi, rel=EXACT)
 
+    def test_weights_near_the_limits_of_float64(self):
+        for scale in (1e-307, 1e307):
+            shares = problem(n=(2, 1, 1), weights=(4 * scale, 2 * scale, scale)).pi
+            assert shares == pytest.approx((8 / 11, 2 / 11, 1 / 11), rel=EXACT)
+        with pytest.raises(ValueError, match="weights must leave each class a share of the risk"):
+            problem(weights=(1.0, 1.0, 1e-320))
+
     def test_real_ratios_by_weights_are_integer_ratios_by_sizes(self):
         by_size = Problem(K=3, d=2, n=(5, 2, 2))
         by_weight = Problem(K=3, d=2, n=(1, 1, 1), weights=ufm.step_weights(K=3, K_A=1, R=2.5))

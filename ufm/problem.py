@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import abc
 import math
+import sys
 from functools import cached_property
 
 from ufm._spec import spec
@@ -215,6 +216,11 @@ class Problem:
                 raise ValueError(f"{name} must be a {kind.__name__}, got {value!r}")
         if self.weights is not None:
             object.__setattr__(self, "weights", self._checked_weights(self.weights))
+            if min(self.pi) < sys.float_info.min:
+                raise ValueError(
+                    "weights must leave each class a share of the risk within float64, "
+                    f"got a share of {min(self.pi):g}"
+                )
         self.loss.check(self.K)
         if isinstance(self.classifier, Fixed):
             self.classifier.frame.check(self.K, self.d)
@@ -238,6 +244,9 @@ class Problem:
     def pi(self) -> tuple[float, ...]:
         """Share of each class in the risk; sums to one."""
         weights = self.weights or (1.0,) * self.K
+        # Only ratios count: an exact power of two keeps sums of weights near the limits in range.
+        exponent = math.frexp(max(weights))[1]
+        weights = tuple(math.ldexp(w, -exponent) for w in weights)
         total = math.fsum(w * n for w, n in zip(weights, self.n, strict=True))
         return tuple(w * n / total for w, n in zip(weights, self.n, strict=True))
 
