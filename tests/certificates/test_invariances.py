@@ -81,6 +81,20 @@ def test_common_shift_of_a_free_bias(reg):
     assert_same(certify(sol), certify(shifted))
 
 
+@pytest.mark.parametrize("samples", [False, True])
+def test_a_huge_shift_of_a_free_bias_hides_nothing(samples):
+    # A bias of 1e20 would leave none of the logits' digits and a margin above any gap.
+    problem = ufm.Problem(
+        K=3, d=3, n=(3, 2, 1), reg=ufm.WeightDecay(0.01, 0.01), bias=ufm.FreeBias()
+    )
+    sol = random_point(problem, M=6 if samples else 3, seed=0)
+    plain = Solution.from_arrays(problem, sol.W, sol.H, torch.zeros(3))
+    shifted = Solution.from_arrays(problem, sol.W, sol.H, torch.full((3,), 1e20))
+    assert_same(certify(plain), certify(shifted))
+    assert certify(shifted).margin < EXACT
+    assert not certify(shifted).passed
+
+
 def test_common_shift_of_every_column_leaves_the_risk_and_its_defect():
     # Z + 1c' changes no softmax: adding one vector v to every row of W does that.
     problem = ufm.Problem(K=3, d=3, n=(4, 2, 1))

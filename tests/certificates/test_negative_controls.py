@@ -114,6 +114,48 @@ def test_nan_never_passes():
     cert = certify(optimum(STEP))
     assert not replace(cert, gap=cert.gap * torch.nan).passed
     assert not replace(cert, infeasibility=cert.infeasibility * torch.nan).passed
+    assert not replace(cert, margin=cert.margin * torch.nan).passed
+
+
+def test_a_margin_does_not_stand_in_for_a_proof():
+    # Rounding that could hide a gap of one: a bias of 1e17 leaves no digits of the logits.
+    cert = certify(optimum(STEP))
+    wide = replace(cert, gap=torch.ones_like(cert.gap), margin=2 * torch.ones_like(cert.margin))
+    assert cert.passed
+    assert not wide.passed
+
+
+@pytest.mark.parametrize("samples", [False, True])
+@pytest.mark.parametrize("rigorous", [False, True])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), 1e160])
+@pytest.mark.parametrize(
+    "reg", [ufm.WeightDecay(), ufm.AverageBudget(), ufm.VectorBudget(), ufm.Sphere(), ufm.NoReg()]
+)
+@pytest.mark.parametrize("classifier", [ufm.Learnable(), ufm.Fixed(ufm.SimplexETF())])
+def test_an_instance_that_blew_up_fails_alone(classifier, reg, bad, rigorous, samples):
+    # A diverged run of a batch: no exception, not passed, and its neighbour is as if alone.
+    problem = ufm.Problem(K=3, d=2, n=(2, 2, 1), reg=reg, classifier=classifier)
+    good = random_point(problem, M=5 if samples else 3, seed=0)
+    point = type(good.point)(*(torch.stack([t, t]) for t in good.point))
+    point.H[0, 0, 0] = bad
+    if problem.is_learnable:
+        point.W[0, 0, 0] = bad
+    numbers = ("value", "code", "steps", "grad_norm")
+    both = replace(
+        good, problems=(problem,) * 2, point=point,
+        **{name: getattr(good, name).expand(2) for name in numbers},
+    )  # fmt: skip
+    alone, batch = certify(good, rigorous=rigorous), certify(both, rigorous=rigorous)
+    assert not batch[0].passed
+    for field in ("gap", "raw_gap", "dual", "stationarity"):
+        torch.testing.assert_close(
+            getattr(batch[1], field), getattr(alone, field), rtol=EXACT, atol=1e-15
+        )
+    if rigorous:
+        (lower, upper), (_, above) = batch[0].bracket[0], alone.bracket[0]
+        assert 0 <= lower <= min(upper, above)
+    if not bad < 1e300:
+        assert batch[0].stationarity.isnan()
 
 
 @pytest.mark.parametrize("factor", [0.5, 2.0, 100.0, -1.0])

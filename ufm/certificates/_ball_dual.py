@@ -46,7 +46,7 @@ def lower_bound(
 
     Args:
         problem: The model.
-        Y: Any float matrix, best the dual matrix of a certificate.
+        Y: Any matrix of floats, best the dual matrix of a certificate.
         multipliers: Rows alpha and beta for budgets with a learnable classifier.
 
     Returns:
@@ -72,6 +72,8 @@ def lower_bound(
 def _feasible(problem: Problem, Y: Float[Tensor, "K K"], pi: list[Any]) -> list[list[Any]] | None:
     # Rows of a real matrix in the domain of the conjugate, or None if none was found near Y.
     K, free = problem.K, isinstance(problem.bias, FreeBias)
+    if not bool(Y.isfinite().all()):
+        return None
     floats = Y.tolist()
     if isinstance(problem.loss, DotRegression):
         if free:

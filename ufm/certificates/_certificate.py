@@ -58,8 +58,12 @@ class Certificate:
 
     @property
     def passed(self) -> Bool[Tensor, "*b"]:
-        """Whether the point is proved optimal to 1e-10 max(1, F) and feasible; false for NaN."""
-        tight = self.gap <= GATE * self.primal.abs().clamp(min=1) + self.margin
+        """Whether the point is proved optimal to 1e-10 max(1, F) and feasible; false for NaN.
+
+        A margin above the gate proves nothing: rounding alone could hide the gap.
+        """
+        allowed = GATE * self.primal.abs().clamp(min=1)
+        tight = (self.gap <= allowed + self.margin) & (self.margin <= allowed)
         return tight & (self.infeasibility <= GATE)
 
     def __len__(self) -> int:

@@ -10,7 +10,7 @@ import torch
 from ufm._linalg import centre_columns
 from ufm._typing import Float, Int, Tensor
 from ufm.certificates._certificate import Certificate
-from ufm.certificates._dual import Bound, dual_value, zero_bound
+from ufm.certificates._dual import Bound, dual_value, finite_or_zero, zero_bound
 from ufm.certificates._means import Means, Reduced, reduce_point
 from ufm.certificates._stationarity import kkt_residual, stationarity
 from ufm.certificates.average import average_bounds
@@ -188,7 +188,7 @@ def numerical_rank(means: Means) -> Int[Tensor, "B"]:
     """
     objective = means.objective
     Z = centre_columns(means.Z)
-    S = torch.linalg.eigvalsh(Z.mT @ Z).clamp(min=0).sqrt()
+    S = torch.linalg.eigvalsh(finite_or_zero(Z.mT @ Z)).clamp(min=0).sqrt()
     scale = torch.ones_like(objective.lam_b)
     if objective.template.is_budgeted:
         scale = (objective.E_W * objective.E_H).sqrt()

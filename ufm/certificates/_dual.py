@@ -320,9 +320,25 @@ def op_norm(M: Float[Tensor, "B K K"]) -> Float[Tensor, "B"]:
         M: Matrices.
 
     Returns:
-        Largest singular values; a full decomposition, never a power iteration, which would give a
-        lower estimate and an invalid bound.
+        Largest singular values, NaN or infinity for a matrix that is not finite; a full
+        decomposition, never a power iteration, which would give a lower estimate and an invalid
+        bound.
     """
     scale = M.abs().amax((-2, -1)).clamp(min=1e-300)
-    unit = M / scale[..., None, None]
-    return scale * torch.linalg.eigvalsh(unit.mT @ unit)[..., -1].clamp(min=0).sqrt()
+    unit = finite_or_zero(M / scale[..., None, None])
+    norm = torch.linalg.eigvalsh(unit.mT @ unit)[..., -1].clamp(min=0).sqrt()
+    return torch.where(scale.isfinite(), scale * norm, scale)
+
+
+def finite_or_zero(M: Float[Tensor, "B R C"]) -> Float[Tensor, "B R C"]:
+    """The matrices, with zero for those that are not finite.
+
+    A decomposition raises an error for the whole batch if a single instance has overflowed.
+
+    Args:
+        M: Matrices.
+
+    Returns:
+        Finite matrices.
+    """
+    return torch.where(M.isfinite().all(-1).all(-1)[:, None, None], M, 0.0)

@@ -21,7 +21,7 @@ import torch
 
 from ufm._typing import Float, Int, Tensor
 from ufm.objective import Objective, Point
-from ufm.problem import AverageBudget, Sphere
+from ufm.problem import AverageBudget, FreeBias, Sphere
 from ufm.solution import Solution
 
 
@@ -152,7 +152,8 @@ def feasible(objective: Objective, x: Point) -> Point:
 
     Each budget is met by one factor <= 1. Average budgets first trade norm between W and H, which
     changes no logit. On spheres every vector is rescaled, and a zero vector, which has no
-    direction, becomes a multiple of the first unit vector.
+    direction, becomes a multiple of the first unit vector. A free bias loses the shift common to
+    all classes where no loss sees it: a large one would only drown the digits of the logits.
 
     Args:
         objective: Objective on the point's columns.
@@ -163,6 +164,8 @@ def feasible(objective: Objective, x: Point) -> Point:
     """
     fixed = objective.fixed_W()
     W = x.W if fixed is None else fixed.expand_as(x.W)
+    if objective.loss.shift_invariant and isinstance(objective.template.bias, FreeBias):
+        x = x._replace(b=x.b - x.b[..., :1])
     if not objective.template.is_budgeted:
         return x._replace(W=W)
     H = x.H

@@ -16,7 +16,7 @@ import torch
 
 from ufm._linalg import inner
 from ufm._typing import Float, Tensor
-from ufm.certificates._dual import Bound, Gauge, op_norm, priced, weigh
+from ufm.certificates._dual import Bound, Gauge, finite_or_zero, op_norm, priced, weigh
 from ufm.certificates._means import Means
 from ufm.problem import FreeBias
 
@@ -167,7 +167,7 @@ def clip(N: Float[Tensor, "B K K"], mu: Float[Tensor, "B"]) -> Float[Tensor, "B 
     # Only singular values above mu change, so the eigenproblem of N'N, three times cheaper than an
     # SVD, loses no more than (s_max/mu)^2 eps; the norm of the result is computed anew anyway.
     mu = mu.unsqueeze(-1)
-    values, V = torch.linalg.eigh(N.mT @ N)
+    values, V = torch.linalg.eigh(finite_or_zero(N.mT @ N))
     excess = 1 - (mu / values.clamp(min=1e-300).sqrt()).clamp(max=1)
     return N - (N @ V * excess.unsqueeze(-2)) @ V.mT
 
@@ -192,7 +192,7 @@ def snap_bound(
         The best bound of each instance.
     """
     centre = Centring.of(means, gauge)
-    U, S, Vh = torch.linalg.svd(X)
+    U, S, Vh = torch.linalg.svd(finite_or_zero(X))
     slope = -inner(M, X) / S.sum(-1).clamp(min=1e-300)
     mu = torch.where((slope > 0) & gauge.limit.isinf(), slope, mu)
     best = weigh(means, gauge, gauge.stretch(centre(clip(M, mu))), "snap 0")

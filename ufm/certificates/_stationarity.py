@@ -77,4 +77,4 @@ def stationarity(
         + residual.b.square().sum(-1)
     )
     curvature = torch.where(lam > 0, lam, torch.linalg.matrix_norm(G) / objective.K**0.5)
-    return torch.where(square > 0, (square / curvature).sqrt(), 0.0)
+    return torch.where(square == 0, 0.0, (square / curvature).sqrt())

@@ -11,7 +11,10 @@ nothing          0, and ``a = 0`` is needed    0
 
 Each gap is of second order in the distance to the optimum at ``Y = G``, as long as the constraint
 binds with a positive multiplier. Where it does not the optimum has ``a_k = 0``; projecting those
-columns onto the null space of W' restores second order.
+columns onto the null space of W' restores second order. That null space is the numerical one: rows
+whose condition number exceeds 1/eps count as rank-deficient, although features of norm 1/eps, if
+the budget allows them, could still tell their directions apart. A bracket proved in ball arithmetic
+makes no such choice.
 """
 
 from __future__ import annotations
@@ -45,7 +48,8 @@ def fixed_bounds(means: Means) -> tuple[Bound, Bound]:
     raw = _bound(means, into_domain(means, G), torch.zeros_like(loose), "gradient")
     projected = _bound(means, _into_null_space(means, G, loose), loose, "null space of W'")
     best = raw.best(projected)
-    return (raw if bool(raw.gap.isfinite().all()) else best), best
+    unbounded = (~raw.gap.isfinite()).nonzero().squeeze(-1)
+    return raw.best_at(unbounded, best.select(unbounded)), best
 
 
 def _meet_free_bias(means: Means, Y: Float[Tensor, "B K K"]) -> Float[Tensor, "B K K"]:
