@@ -94,6 +94,14 @@ def test_planted_dual_matrices_never_raise_the_lower_bound(problem):
             assert 0 <= lower <= upper
 
 
+def test_the_lower_end_is_never_below_the_infimum_of_the_losses():
+    # The maximum of a ball with zero has a radius of its own.
+    problem = ufm.Problem(K=3, d=3, n=(1, 1, 1), reg=ufm.WeightDecay(1e-160, 1e-160))
+    eye = torch.eye(3, dtype=torch.float64)
+    cert = certify(ufm.Solution.from_arrays(problem, eye, eye), rigorous=True)
+    assert cert.bracket[0][0] >= 0
+
+
 def test_infeasible_points_are_scaled_exactly():
     problem = MODELS[12]
     best = optimum(problem)

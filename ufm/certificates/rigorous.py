@@ -34,5 +34,6 @@ def bracket(
         Floats (lower, upper), rounded outwards.
     """
     with load_flint().ctx.workprec(PRECISION):
-        lower = float_below(lower_bound(problem, Y, multipliers))
+        # The maximum of a ball with zero still has a radius.
+        lower = max(0.0, float_below(lower_bound(problem, Y, multipliers)))
         return lower, float_above(upper_bound(problem, x))
