@@ -119,6 +119,20 @@ def test_a_quartic_minimum_is_reported_as_not_converged():
     assert 0 < float(sol.value[0]) < float(rough.value[0])
 
 
+@pytest.mark.parametrize(
+    "reg", [ufm.WeightDecay(5e-6, 5e-6), ufm.AverageBudget(99, 99), ufm.VectorBudget(10, 40)]
+)
+def test_valleys_of_minimisers_do_not_stop_it(reg):
+    # d = K - 1 loses one of the equal minority classes, or a mixture of them: near the valley the
+    # Hessian along it is tiny and of either sign.
+    n = ufm.step_sizes(K=6, K_A=3, n_max=500, rho=100)
+    flat = problem(n, d=5, reg=reg, loss=ufm.SquaredError())
+    sol = ufm.polish(ufm.solve(flat))
+    assert sol.status == (ufm.Status.CONVERGED,)
+    assert int(sol.steps[0]) <= 8
+    assert float(sol.grad_norm[0]) < 1e-12
+
+
 def test_a_problem_without_a_minimiser_is_refused():
     bare = problem(reg=ufm.NoReg())
     point = ufm.Solution.from_arrays(bare, torch.ones(5, 4), torch.ones(4, 5))

@@ -117,7 +117,7 @@ def test_a_tolerance_below_rounding_ends_as_stalled():
     assert bool(ufm.certify(sol).passed.all())
 
 
-BAD_DEVICES = ["cuda:99", "nonsense", "meta:x"]
+BAD_DEVICES = ["cuda:99", "nonsense", "meta"]
 
 
 @pytest.mark.parametrize("device", BAD_DEVICES)

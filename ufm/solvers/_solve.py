@@ -176,8 +176,8 @@ def _checked_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
 def _checked_device(device: str | torch.device) -> torch.device:
     try:
         device = torch.device(device)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        torch.zeros(1, dtype=torch.float64, device=device).item()
+    except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"device must be present here, got {str(device)!r}: {reason}") from error
     return device

@@ -26,9 +26,10 @@ from ufm.status import RUNNING, Status
 FIRST_RADIUS = 0.1
 # Conjugate gradients reduce the residual to this share, and quadratically less near the optimum.
 FORCING = 0.1
-# Decreases of the objective below this share of max(1, |f|) are rounding: there the gradient norm
-# decides whether a step is kept.
+# Decreases of the objective below this share of it, or below a hundredth of it of its square root
+# (a squared residual), are rounding: there the gradient norm decides whether a step is kept.
 ROUNDING = 1e-14
+SHORT = 1e-5
 LEAST_SLACK = 1e-3
 
 
@@ -57,7 +58,7 @@ class NewtonState:
     @property
     def grad_norm(self) -> Float[Tensor, "B"]:
         """Norm of the Riemannian gradient."""
-        return self.grad.square().sum(-1).sqrt()
+        return _norm(self.grad)
 
     @property
     def error(self) -> Float[Tensor, "B"]:
@@ -133,7 +134,7 @@ def descend(
     value, grad, mu = chart.value_and_grad(x)
     state = NewtonState(
         chart, x, value, grad, mu,
-        radius=FIRST_RADIUS * x.square().sum(-1).sqrt(),
+        radius=FIRST_RADIUS * _norm(x),
         code=torch.full_like(value, RUNNING, dtype=torch.int64),
     )  # fmt: skip
     state = _tested(state, method)
@@ -162,16 +163,16 @@ def _step(state: NewtonState, *, method: Newton) -> NewtonState:
     x = state.chart.retract(state.x + p)
     value, grad, mu = state.chart.value_and_grad(x)
     trial = replace(state, x=x, value=value, grad=grad, mu=mu)
-    noise = ROUNDING * state.value.abs().clamp(min=1)
+    noise = ROUNDING * state.value.abs() + 1e-2 * ROUNDING * state.value.abs().sqrt()
     ratio = (state.value - value) / predicted
     blind = predicted <= 10 * noise
     better = torch.where(blind, trial.grad_norm < state.grad_norm, ratio > 0.1)
     kept = running & better & (value <= state.value + noise)
-    # A step that only moves rounding errors about will not do better in a smaller region.
-    stuck = running & blind & ~kept
-    size = p.square().sum(-1).sqrt()
-    radius = torch.where((ratio < 0.25) & ~blind, size / 4, state.radius)
-    grown = (2 * radius).minimum(10 * FIRST_RADIUS * x.square().sum(-1).sqrt().maximum(radius))
+    size, reach = _norm(p), _norm(x)
+    # A short step that only moves rounding errors about will not do better when shorter.
+    stuck = running & blind & ~kept & (size <= SHORT * reach)
+    radius = torch.where(torch.where(blind, ~kept, ratio < 0.25), size / 4, state.radius)
+    grown = (2 * radius).minimum(10 * FIRST_RADIUS * reach.maximum(radius))
     radius = torch.where(kept & (ratio > 0.75) & (size > 0.9 * state.radius), grown, radius)
     state = _chosen(kept, trial, state)
     code = state.code.masked_fill(stuck, Status.STALLED.code)
@@ -192,6 +193,10 @@ def _newton_step(
         active=running,
         max_cg=method.max_cg,
     )
+
+
+def _norm(v: Float[Tensor, "B P"]) -> Float[Tensor, "B"]:
+    return torch.linalg.vector_norm(v, dim=-1)
 
 
 def _chosen(kept: Bool[Tensor, "B"], new: NewtonState, old: NewtonState) -> NewtonState:
