@@ -97,6 +97,15 @@ def test_claims(capsys):
         (("solve", "--K", "3", "--device", "cuda:99"), "device must be"),
         (("solve", "--K", "3", "--out", "/no/such/folder/x"), "out must be in an existing folder"),
         (("solve", "--K", "3", "--seeds", "0"), "seeds must be"),
+        (("solve", "--K", "3", "--fixed-etf", "-1"), "fixed_etf must be a finite number > 0"),
+        (("solve", "--K", "3", "--n-max", "0"), "n_max must be an integer of at least 1, got 0"),
+        (("solve", "--K", "2.5"), "--K must be an integer, got '2.5'"),
+        (("solve", "--K", "3", "--n", "1.5", "2"), "--n must be integers, got '1.5', '2'"),
+        (("solve", "--K", "3", "average-budget", "--E-W", "x"), "--E-W must be a number, got 'x'"),
+        (("solve", "--K", "3", "--out", "/dev/null"), "out must name a file, got '/dev/null'"),
+        (("solve", "--K", "3", "--out", "/tmp"), "out must name a file, got '/tmp'"),
+        (("solve", "--K", "3", "--out", ""), "out must name a file, got '.'"),
+        (("runs", "verify", "--store", "/no/such/folder"), "store must be an existing folder"),
         (("solve", "--K", "3", "no-reg"), "must have a minimiser"),
         (("claims", "show", "fang2021.thm55"), "fang2021"),
         (("certify", "absent.npz"), "absent.npz"),
@@ -109,6 +118,89 @@ def test_bad_input_is_one_line_and_status_two(capsys, args, words):
     assert out == ""
     assert words in err
     assert err.count("\n") == 1
+
+
+def test_messages_of_our_types_are_not_wrapped_in_the_parser_s(capsys):
+    _, _, err = run(capsys, "solve", "--K", "3", "average-budget", "--E-W", "-1")
+    assert err == "ufm: E_W must be a finite number > 0, got -1.0\n"
+
+
+@pytest.mark.parametrize("damage", ["empty", "text", "cut", "objects", "flipped"])
+def test_a_damaged_npz_is_one_line_that_names_it(capsys, tmp_path: Path, damage):
+    file = tmp_path / "point.npz"
+    np.savez_compressed(file, W=np.eye(4, 3), H=np.eye(3, 4))
+    whole = file.read_bytes()
+    match damage:
+        case "empty":
+            file.write_bytes(b"")
+        case "text":
+            file.write_text("not an archive")
+        case "cut":
+            file.write_bytes(whole[: len(whole) // 2])
+        case "objects":
+            np.savez(file, W=np.array([{}], dtype=object), H=np.eye(3, 4))
+        case "flipped":
+            file.write_bytes(whole[:60] + bytes(255 - byte for byte in whole[60:90]) + whole[90:])
+    status, out, err = run(capsys, "certify", str(file), *MODEL)
+    assert (status, out) == (2, "")
+    assert "file must be" in err
+    assert str(file) in err
+    assert err.count("\n") == 1
+
+
+def test_a_point_s_arrays_give_K_and_d(capsys, tmp_path: Path):
+    sol = ufm.solve(ufm.Problem(K=4, d=6, n=(1,) * 4, reg=ufm.AverageBudget(E_W=3, E_H=2)))[0]
+    np.savez(tmp_path / "point.npz", W=sol.W, H=sol.H)
+    assert run(capsys, "certify", str(tmp_path / "point.npz"), *MODEL[2:])[0] == 0
+
+
+def test_advice_is_given_only_where_something_is_not_certified(capsys):
+    ridge = ["squared-error", "weight-decay", "--json"]
+    status, out, _ = run(capsys, "solve", "--K", "3", *ridge)
+    assert status == 0  # the default d does not cut the optimum's rank
+    assert json.loads(out)["instances"][0]["advice"] == ""
+    status, out, _ = run(capsys, "solve", "--K", "3", "--d", "2", *ridge)
+    assert status == 3
+    assert "larger --d" in json.loads(out)["instances"][0]["advice"]
+
+
+@pytest.mark.parametrize("width", ["40", "80", "200"])
+def test_narrow_screens_lose_no_column(capsys, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", width)
+    status, _, err = run(capsys, "predict", "--K", "10", "--K-A", "5", "--R", "12.5")
+    assert status == 0
+    assert "0.228853775757" in err
+    assert "collapsed phase" in err
+
+
+def _shell(command: str) -> subprocess.CompletedProcess:
+    program = f"{sys.executable} -c 'from ufm.cli import main; main()'"
+    command = command.replace("ufm ", f"{program} ")
+    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
+def test_a_full_disk_behind_stdout_is_one_line():
+    done = _shell("ufm claims list --json > /dev/full")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("ufm: ")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+def test_a_reader_that_leaves_is_no_error():
+    done = _shell("ufm claims list --json 2>&1 | true; echo ${PIPESTATUS[0]}")
+    assert (done.stdout, done.stderr) == ("141\n", "")
+    done = _shell("ufm --help | true; echo ${PIPESTATUS[0]}")
+    assert (done.stdout, done.stderr) == ("141\n", "")
+
+
+def test_an_interrupt_is_one_line_and_status_130(capsys, monkeypatch):
+    def interrupted(command):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ufm.cli.commands.run", interrupted)
+    assert run(capsys, "claims", "list") == (130, "", "ufm: interrupted\n")
 
 
 @pytest.mark.parametrize("args", [("solve", "--K", "three"), ("sovle",), ("solve", "--rate", "1")])

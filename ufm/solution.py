@@ -250,6 +250,8 @@ class Solution:
             OSError: If it cannot be written; nothing is left behind then.
         """
         path = Path(path)
+        if path.exists() and not path.is_file():  # a rename would replace a device file
+            raise OSError(f"path must name a file, got {path}")
         tensors = {
             "W": self.W, "H": self.H, "b": self.b, "value": self.value, "code": self.code,
             "steps": self.steps, "grad_norm": self.grad_norm,

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import io
-import itertools
-import sys
 from collections.abc import Sequence
 from typing import Annotated
 
 import tyro
 
+from ufm.cli import shell
 from ufm.cli.arguments import Command
-
-
-USAGE_ERROR = 2
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run ``ufm`` and exit: 0 certified, 2 usage error, 3 solved but not certified.
+
+    An interrupt exits with 130 and a reader that leaves (``ufm ... | head``) with 141.
 
     Args:
         args: Arguments; ``sys.argv[1:]`` by default.
@@ -27,36 +23,15 @@ def main(args: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: Always, with the exit status.
     """
-    command = _parsed(args)
-    commands = importlib.import_module("ufm.cli.commands")
-    try:
-        status = commands.run(command)
-    except (ValueError, OSError, ImportError) as error:
-        sys.stderr.write(f"ufm: {error}\n")
-        status = USAGE_ERROR
-    raise SystemExit(status)
+    raise SystemExit(shell.exit_status("ufm", lambda: _run(args)))
 
 
-def _parsed(args: Sequence[str] | None) -> Command:
-    messages = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(messages):
-            return tyro.cli(
-                Annotated[Command, tyro.conf.arg(name="")],  # pyright: ignore[reportArgumentType]
-                prog="ufm",
-                description="Neural-collapse models: solve, certify, predict.",
-                args=args,
-                config=(tyro.conf.CascadeSubcommandArgs, tyro.conf.OmitArgPrefixes),
-            )
-    except SystemExit:
-        if messages.getvalue():
-            sys.stderr.write(f"ufm: {_first_paragraph(messages.getvalue())}; see ufm --help\n")
-        raise
-
-
-def _first_paragraph(box: str) -> str:
-    # tyro draws a box: a title, the error, and after a rule or an empty line its advice.
-    lines = [line.strip("│| ").strip() for line in box.splitlines()[1:]]
-    paragraphs = itertools.groupby(lines, key=lambda line: bool(line.strip("─-╰╯+ ")))
-    words = next((" ".join(group) for is_text, group in paragraphs if is_text), "bad arguments")
-    return words.rstrip(".")
+def _run(args: Sequence[str] | None) -> int:
+    command = shell.parse(
+        Annotated[Command, tyro.conf.arg(name="")],
+        args,
+        prog="ufm",
+        description="Neural-collapse models: solve, certify, predict.",
+        config=(tyro.conf.CascadeSubcommandArgs, tyro.conf.OmitArgPrefixes),
+    )
+    return importlib.import_module("ufm.cli.commands").run(command)

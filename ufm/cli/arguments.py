@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union
 
 import tyro
 
-from ufm.counts import balanced_sizes, exponential_sizes, step_sizes, step_weights
+from ufm.counts import (
+    balanced_sizes,
+    check_count,
+    check_number,
+    exponential_sizes,
+    step_sizes,
+    step_weights,
+)
 from ufm.geometry.specs import SimplexETF
 from ufm.losses import CrossEntropy, DotRegression, Loss, SquaredError
 from ufm.methods import LBFGS, ClosedForm, Convex, GradientDescent, GradientFlow, Method
@@ -37,7 +44,7 @@ def _one_of(*kinds: type) -> Any:
     for kind in kinds:
         name = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind.__name__).lower()
         summary = (kind.__doc__ or "").partition("\n")[0]
-        summary = re.sub(r":math:`[^`]*`", "", summary).replace("``", "")
+        summary = re.sub(r"(, by)? *:math:`[^`]*`", "", summary).replace("``", "")
         options.append(Annotated[kind, tyro.conf.subcommand(name=name, description=summary)])
     return Union[tuple(options)]  # noqa: UP007 - built at run time
 
@@ -62,7 +69,7 @@ class Model:
 
     Attributes:
         K: Number of classes, >= 2.
-        d: Feature dimension; K - 1 by default.
+        d: Feature dimension; K by default, which no optimum needs more than.
         n: Class sizes, K of them; or use --n-max, --rho and --K-A.
         n_max: Size of the largest class.
         rho: Imbalance n_max / n_min; exponential long tail, or step if --K-A is given.
@@ -98,19 +105,22 @@ class Model:
         if self.K is None:
             raise ValueError("K must be given as --K, got nothing")
         K = self.K
-        weights = None
+        weights, classifier = None, Learnable()
+        if self.fixed_etf is not None:
+            check_number("fixed_etf", self.fixed_etf, strict=True)
+            classifier = Fixed(SimplexETF(self.fixed_etf))
         if self.R is not None:
             if self.K_A is None:
                 raise ValueError("K_A must be given with --R, got nothing")
             weights = step_weights(K=K, K_A=self.K_A, R=self.R)
         return Problem(
             K=K,
-            d=K - 1 if self.d is None else self.d,
+            d=K if self.d is None else self.d,
             n=self._sizes(K),
             loss=self.loss,
             reg=self.reg,
             bias=self.bias,
-            classifier=Learnable() if self.fixed_etf is None else Fixed(SimplexETF(self.fixed_etf)),
+            classifier=classifier,
             weights=weights,
         )
 
@@ -119,6 +129,7 @@ class Model:
             if self.rho != 1.0 or self.n_max != 1:
                 raise ValueError(f"n must not be combined with --n-max or --rho, got {self.n}")
             return self.n
+        check_count("n_max", self.n_max)
         if self.rho == 1.0:
             return balanced_sizes(K=K, n=self.n_max)
         if self.K_A is not None and self.R is None:
@@ -154,7 +165,7 @@ class Certify(Model):
     """Certify anybody's (W, H): a file of `ufm solve --out`, or an .npz with W, H and maybe b.
 
     Attributes:
-        file: The file. An .npz needs the model's flags; W is K x d, H is d x K or d x N.
+        file: The file. An .npz has W (K x d) and H (d x K or d x N) and needs the model's flags.
         rigorous: Prove a bracket of the optimum in ball arithmetic (extra `rigorous`).
         json: Print the result as JSON on stdout.
     """
@@ -237,12 +248,12 @@ class Runs:
 
     Attributes:
         action: `list` shows what is stored, `verify` checks every chunk against its hashes.
-        store: Folder of the store.
+        store: Folder of the store; $UFM_RUNS or `runs` by default.
         json: Print the result as JSON on stdout.
     """
 
     action: tyro.conf.Positional[Literal["list", "verify"]]
-    store: Path = Path("runs")
+    store: Path | None = None
     json: bool = False
 
 

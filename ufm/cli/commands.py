@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +30,19 @@ from ufm.cli.arguments import (
     Solve,
 )
 from ufm.metrics import nc
-from ufm.runs import Store
+from ufm.runs import Store, default_root
 from ufm.solution import Solution
 from ufm.solvers import polish, solve
 from ufm.theory import predict
 
 
 PASSED, NOT_CERTIFIED = 0, 3
+NOT_PROVED = (
+    "The gap to the lower bound is not closed: the point may be a saddle or a local optimum, or "
+    "the bound not tight (d below K). Try --polish, more --seeds from a random start, or a larger "
+    "--d."
+)
+ADVICE = {ufm.Status.CONVERGED: NOT_PROVED, ufm.Status.GIVEN: NOT_PROVED}
 
 
 def run(command: Command) -> int:
@@ -92,12 +102,13 @@ def _report_certificate(sol: Solution, *, rigorous: bool, json: bool) -> int:
     if json:
         report.json({"version": ufm.__version__, "instances": rows})
     if len(rows) == 1:
-        shown = {key: value for key, value in rows[0].items() if key != "problem"}
-        report.record("certificate", shown | {"bracket": [repr(x) for x in shown["bracket"]]})
+        shown = {key: value for key, value in rows[0].items() if key != "problem" and value != ""}
+        shown["bracket"] = [repr(x) for x in shown["bracket"]] or "only with --rigorous"
+        report.record("certificate", shown)
     else:
         names = ("seed", "status", "value", "gap", "margin", "rank", "certified", "bound")
         report.table("certificates", rows, names)
-        for advice in sorted({row["advice"] for row in rows if row["status"] != "CONVERGED"}):
+        for advice in sorted({row["advice"] for row in rows if row["advice"]}):
             report.text(advice)
     return PASSED if all(row["certified"] for row in rows) else NOT_CERTIFIED
 
@@ -106,6 +117,7 @@ def _row(sol: Solution, cert: Certificate, i: int) -> dict:
     single, one = (sol[i], cert[i]) if sol.batch_shape else (sol, cert)
     status = single.status
     assert isinstance(status, ufm.Status)
+    certified = bool(one.passed)
     return {
         "seed": single.seeds[0],
         "status": status.name,
@@ -119,10 +131,10 @@ def _row(sol: Solution, cert: Certificate, i: int) -> dict:
         "stationarity": float(one.stationarity),
         "rank": int(one.rank),
         "bound": one.bound[0],
-        "certified": bool(one.passed),
+        "certified": certified,
         "bracket": list(one.bracket[0]) if one.bracket is not None else [],
         "problem": encode(single.problem),
-        "advice": status.value,
+        "advice": "" if certified else ADVICE.get(status, status.value),
     }
 
 
@@ -206,16 +218,29 @@ def _claims_show(claim_id: str, *, json: bool) -> int:
     }
     if json:
         report.json(data)
-    report.record(claim_id, data)
+    checks = [line for item in data["evidence"] for line in _evidence_lines(item)]
+    report.record(claim_id, data | {"evidence": checks or "none"})
     return PASSED
 
 
+def _evidence_lines(item: dict) -> list[str]:
+    lines = [
+        f"{'passed' if item['passed'] else 'FAILED'}: {item['check']} ({item['kind']})",
+        f"  for {item['domain']}",
+    ]
+    lines += [f"  {name}: {value:.6g}" for name, value in item["numbers"].items()]
+    return lines + ([f"  {item['note']}"] if item.get("note") else [])
+
+
 def _runs(args: Runs) -> int:
-    store = Store(args.store)
+    root = args.store or default_root()
+    if not root.is_dir():
+        raise ValueError(f"store must be an existing folder, got {root}")
+    store = Store(root)
     rows = store.list() if args.action == "list" else store.verify()
     if args.json:
         report.json(rows)
-    report.table(f"runs in {args.store}", rows, tuple(rows[0]) if rows else ("kind", "key"))
+    report.table(f"runs in {root}", rows, tuple(rows[0]) if rows else ("kind", "key"))
     return PASSED if all(row.get("ok", True) for row in rows) else NOT_CERTIFIED
 
 
@@ -229,20 +254,43 @@ def _doctor(args: Doctor) -> int:
 
 def _read(file: Path, model: Model) -> Solution:
     if file.suffix != ".npz":
+        _check_file(file)
         return Solution.load(file)
     arrays = _arrays(file, required=("W", "H"))
+    if arrays["W"].ndim >= 2:  # else the statement of the problem refuses it
+        K, d = arrays["W"].shape[-2:]
+        model = dataclasses.replace(model, K=model.K or K, d=model.d or d)
     return Solution.from_arrays(model.problem(), arrays["W"], arrays["H"], arrays.get("b"))
 
 
 def _arrays(file: Path, *, required: tuple[str, ...]) -> dict[str, np.ndarray]:
-    with np.load(file, allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
+    _check_file(file)
+    if not zipfile.is_zipfile(file):
+        raise ValueError(f"file must be an .npz archive as numpy.savez writes, got {file}")
+    try:
+        with np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(
+            f"file must be an undamaged .npz of numbers, got {file}: {error}"
+        ) from error
     for name in required:
         if name not in arrays:
             raise ValueError(f"file must hold {', '.join(required)}, got {sorted(arrays)}")
     return arrays
 
 
+def _check_file(file: Path) -> None:
+    if not file.is_file():
+        raise ValueError(f"file must be an existing file, got {file}")
+
+
 def _check_writable(out: Path | None) -> None:
-    if out is not None and not out.parent.is_dir():
+    if out is None:
+        return
+    if not out.name or (out.exists() and not out.is_file()):
+        raise ValueError(f"out must name a file, got {str(out)!r}")
+    if not out.parent.is_dir():
         raise ValueError(f"out must be in an existing folder, got {out}")
+    if not os.access(out.parent, os.W_OK):
+        raise ValueError(f"out must be in a writable folder, got {out}")

@@ -14,7 +14,9 @@ from typing import Any
 
 import torch
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 import ufm
 
@@ -25,6 +27,7 @@ EXTRAS = {
     "proofs": ("sympy",),
     "figures": ("matplotlib", "tueplots"),
 }
+READABLE = 40  # characters that the last column of a table needs
 
 
 def _console() -> Console:
@@ -47,24 +50,42 @@ def json(data: Any) -> None:
         data: JSON-able data.
     """
     sys.stdout.write(json_module.dumps(_finite(data), indent=1, allow_nan=False) + "\n")
+    sys.stdout.flush()  # so that a full disk or a closed pipe is met here and not at exit
 
 
 def table(title: str, rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
-    """Show rows as a table on stderr, a line each; the last column gives way if it is too wide.
+    """Show rows as a table on stderr, a line each, cut at the last column if it is too wide.
+
+    A screen on which the last column would be too narrow to read, or another one would not fit,
+    gets a paragraph a row instead.
 
     Args:
         title: Its title.
         rows: Rows with equal keys.
         names: Keys to show.
     """
-    out = Table(title=title, title_justify="left", expand=True)
     cells = [[_cell(row.get(name)) for name in names] for row in rows]
-    for i, name in enumerate(names[:-1]):
-        out.add_column(name, no_wrap=True, min_width=max(map(len, [name, *(c[i] for c in cells)])))
+    widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
+    console = _console()
+    # Each column has a rule and two spaces beside it.
+    room = console.width - 1 - 3 * len(names) - sum(widths[:-1])
+    if room < min(widths[-1], READABLE):
+        _paragraphs(console, title, cells)
+        return
+    out = Table(title=title, title_justify="left", expand=True)
+    for name, width in zip(names[:-1], widths[:-1], strict=True):
+        out.add_column(name, no_wrap=True, min_width=width)
     out.add_column(names[-1], no_wrap=True, overflow="ellipsis", ratio=1)
     for line in cells:
         out.add_row(*line)
-    _console().print(out)
+    console.print(out)
+
+
+def _paragraphs(console: Console, title: str, cells: Sequence[Sequence[str]]) -> None:
+    console.print(title, markup=False, highlight=False)
+    for *short, long in cells:
+        console.print("  ".join(short), markup=False, highlight=False)
+        console.print(Padding(Text(long), (0, 0, 0, 4)))
 
 
 def columns(title: str, records: Sequence[Mapping[str, Any]]) -> None:
