@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,10 +16,11 @@ from figures import _page
 from figures._build import MissingRun, Target, build
 from figures._registry import Figure, chosen
 from figures._style import Bundle
-from ufm.runs import Store, default_root
+from ufm.cli.shell import exit_status, parse
+from ufm.runs import Store, check_writable, default_root
 
 
-USAGE_ERROR, INCOMPLETE = 2, 3
+INCOMPLETE = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,24 +76,23 @@ def main(args: Sequence[str] | None = None) -> int:
     Returns:
         0 if all is well, 2 for a usage error, 3 if some figure could not be drawn.
     """
-    command = tyro.cli(Command, prog="python -m figures", args=args)  # pyright: ignore
-    try:
-        match command:
-            case Build():
-                return _build(command)
-            case Needs(ids=ids, store=root):
-                return _needs(chosen(ids), Store(root or default_root()))
-            case _:
-                _write(f"{f.id:20} {f.title}" for f in chosen(()))
-                return 0
-    except (ValueError, OSError) as error:
-        sys.stderr.write(f"figures: {error}\n")
-        return USAGE_ERROR
+    return exit_status("figures", lambda: _run(args))
+
+
+def _run(args: Sequence[str] | None) -> int:
+    match parse(Command, args, prog="python -m figures"):
+        case Build() as command:
+            return _build(command)
+        case Needs(ids=ids, store=root):
+            return _needs(chosen(ids), Store(root or default_root()))
+        case _:
+            return _write(f"{f.id:20} {f.title}" for f in chosen(()))
 
 
 def _build(args: Build) -> int:
     figures = chosen(args.ids)
     target = Target(Store(args.store or default_root()), args.out, args.bundle, args.offline)
+    check_writable(args.out, role="out")
     failed = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True)) as progress:
@@ -120,8 +120,10 @@ def _needs(figures: Sequence[Figure], store: Store) -> int:
     return 0
 
 
-def _write(lines) -> None:
+def _write(lines: Iterable[str]) -> int:
     sys.stdout.writelines(f"{line}\n" for line in lines)
+    sys.stdout.flush()
+    return 0
 
 
 if __name__ == "__main__":

@@ -100,8 +100,7 @@ def build(figure: Figure, target: Target, done: Callable[[], None] = lambda: Non
         "files": {path.name: _digest(data) for path, data in files.items()},
     }
     text = json.dumps(record, indent=1, sort_keys=True) + "\n"
-    for path, data in {**files, target.out / f"{figure.id}.json": text.encode()}.items():
-        write_atomic(path, data)
+    write_atomic({**files, target.out / f"{figure.id}.json": text.encode()})
     return True
 
 

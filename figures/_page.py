@@ -41,7 +41,7 @@ def write(out: Path) -> None:
     records = [
         record for id in registry() if (record := read_record(out / f"{id}.json")) is not None
     ]
-    write_atomic(out / "index.html", page(records).encode())
+    write_atomic({out / "index.html": page(records).encode()})
 
 
 def page(records: Sequence[dict[str, Any]]) -> str:
@@ -83,7 +83,8 @@ def _figure(record: dict[str, Any], statuses: dict[str, str]) -> str:
     )  # fmt: skip
     runs = ", ".join(f"<code>{html.escape(run)}</code>" for run in record["runs"])
     return (
-        f'<figure id="{id}"><h2>{title}</h2>\n<img src="{id}.png" alt="{title}">\n'
+        f'<figure id="{id}"><h2>{title}</h2>\n'
+        f'<a href="{id}.png"><img src="{id}.png" alt="{title}"></a>\n'
         f"<figcaption>{html.escape(record['caption'])}</figcaption>\n"
         f"<ul>{claimed}</ul>\n<p>{links}</p>\n"
         f'<details class="soft"><summary>Runs and commit</summary>{runs}; commit '

@@ -244,10 +244,10 @@ def test_publish_renames_nothing_if_one_file_cannot_be_written(tmp_path):
 
 
 def test_write_atomic_makes_its_folder_and_names_it_when_it_cannot(tmp_path):
-    write_atomic(tmp_path / "a" / "b.txt", b"hello")
+    write_atomic({tmp_path / "a" / "b.txt": b"hello"})
     assert (tmp_path / "a" / "b.txt").read_bytes() == b"hello"
     with pytest.raises(OSError, match=r"out must be a writable folder.*b.txt"):
-        write_atomic(tmp_path / "a" / "b.txt" / "c", b"")
+        write_atomic({tmp_path / "a" / "b.txt" / "c": b""})
 
 
 def test_list_and_provenance_find_runs_by_key(store):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import itertools
 import json
 
@@ -15,7 +16,7 @@ from figures.__main__ import main
 from figures._build import MissingRun, Target, build
 from figures._page import page
 from figures._registry import Figure, Job
-from ufm.runs import Chunk, RunSpec, Store
+from ufm.runs import Chunk, RunSpec, Store, files
 
 
 @pytest.fixture
@@ -127,6 +128,19 @@ def test_an_interrupted_build_continues(small, target, produced):
     assert produced == [second.spec.key, "drawn"]
 
 
+def test_a_folder_that_fills_up_keeps_what_it_had(small, target, monkeypatch):
+    def full(path, data):
+        if path.name == "small.parquet":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_partial(path, data)
+
+    write_partial = files.write_partial
+    monkeypatch.setattr(files, "write_partial", full)
+    with pytest.raises(OSError, match=r"out must be a writable folder.*No space left on device"):
+        build(small, target)
+    assert list(target.out.iterdir()) == []
+
+
 def test_offline_and_foreign_runs_name_the_command_that_makes_them(small, target):
     with pytest.raises(MissingRun, match="`python -m figures build` makes it"):
         build(small, dataclasses.replace(target, offline=True))
@@ -153,6 +167,26 @@ def test_the_command_line_refuses_unknown_names_in_one_line(capsys, tmp_path):
     assert error.startswith("figures: figure must be a registered id, got 'no-such'")
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("args", [["bogus"], [], ["build", "--bundle", "vogue"]])
+def test_arguments_that_do_not_parse_are_one_line_and_status_two(capsys, args):
+    with pytest.raises(SystemExit, match="2"):
+        main(args)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("figures: ")
+    assert captured.err.count("\n") == 1
+
+
+def test_the_output_folder_is_tried_before_anything_is_computed(capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    arguments = ["--out", str(tmp_path / "file"), "--store", str(tmp_path / "runs")]
+    assert main(["build", "rank-loss", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("figures: out must be a writable folder")
+    assert error.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
 
 
 def test_the_command_line_names_a_folder_that_cannot_be_written(capsys, tmp_path):

@@ -10,6 +10,7 @@ and nowhere below.
 from ufm.runs.chunk import Chunk as Chunk
 from ufm.runs.chunk import DamagedChunk as DamagedChunk
 from ufm.runs.chunk import Run as Run
+from ufm.runs.files import check_writable as check_writable
 from ufm.runs.files import write_atomic as write_atomic
 from ufm.runs.request import RunSpec as RunSpec
 from ufm.runs.request import split as split

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 
@@ -60,7 +60,7 @@ def write_partial(path: Path, data: bytes) -> Path:
     return partial
 
 
-def publish(files: dict[Path, bytes]) -> None:
+def publish(files: Mapping[Path, bytes]) -> None:
     """Write several files of one folder; the last one named appears last.
 
     All are written in full before the first is renamed, so a full disk leaves nothing new.
@@ -101,20 +101,35 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def write_atomic(path: Path, data: bytes, *, role: str = "out") -> None:
-    """Write one file atomically; its folder is made if it is not there.
+def write_atomic(files: Mapping[Path, bytes], *, role: str = "out") -> None:
+    """Write files of one folder, all or none; the folder is made if it is not there.
 
     Args:
-        path: File to write.
-        data: Its content.
-        role: What its folder is called in an error message.
+        files: Path to content; the last one named appears last.
+        role: What the folder is called in an error message.
 
     Raises:
         OSError: One line naming the folder, if it cannot be written.
     """
-    with naming_folder(path.parent, role):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        publish({path: data})
+    folder = next(iter(files)).parent
+    with naming_folder(folder, role):
+        folder.mkdir(parents=True, exist_ok=True)
+        publish(files)
+
+
+def check_writable(folder: Path, *, role: str) -> None:
+    """Make a folder and try to write in it, before computing for it.
+
+    Args:
+        folder: The folder.
+        role: What it is called in an error message.
+
+    Raises:
+        OSError: One line naming the folder, if it cannot be written.
+    """
+    with naming_folder(folder, role):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_partial(folder / "probe", b"probe").unlink()
 
 
 def _sync_folder(folder: Path) -> None:
