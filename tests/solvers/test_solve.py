@@ -37,8 +37,9 @@ REGS = [
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 @pytest.mark.parametrize("reg", REGS, ids=lambda reg: type(reg).__name__)
 def test_alone_and_in_a_batch_are_bitwise_equal(method, reg):
-    sizes = [(9, 4, 2, 1, 1), (3, 3, 3, 3, 3), (80, 40, 20, 2, 1), (1, 2, 1, 2, 1)]
-    problems = [ufm.Problem(K=5, d=4, n=n, reg=reg, bias=ufm.PenalisedBias(0.1)) for n in sizes]
+    # Odd sizes: the batch's arrays are then not aligned alike.
+    sizes = [(9, 4, 2, 1, 1, 1, 1, 1, 1), (3,) * 9, (80, 40, 20, 9, 5, 4, 3, 2, 1)]
+    problems = [ufm.Problem(K=9, d=9, n=n, reg=reg, bias=ufm.PenalisedBias(0.1)) for n in sizes]
     batch = ufm.solve(problems, method, seeds=(4, 7), throw=False)
     for i, (problem, seed) in enumerate(itertools.product(problems, (4, 7))):
         assert same(ufm.solve(problem, method, seeds=(seed,), throw=False), batch, i)

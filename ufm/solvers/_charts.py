@@ -1,7 +1,8 @@
 """Charts: the feasible set of a model as a manifold of flat coordinate vectors.
 
-A chart's coordinates are ``x = (rows of W~ and V~, slack, b)`` in one vector per instance. Budgets
-are spheres; where the optimum may lie inside a ball, a hidden slack coordinate (one a ball) turns
+A chart's coordinates are ``x = (rows of W~ and V~, slack, b)`` in one vector per instance, with a
+zero at the end if their number would be odd (for the alignment of products, see `_factors`).
+Budgets are spheres; where the optimum may lie inside a ball, a hidden slack coordinate (one a ball) turns
 the ball into a sphere, ``|w|^2 + sigma^2 = E``.
 """
 
@@ -109,6 +110,12 @@ class Chart(abc.ABC):
         """Number of coordinates before the bias."""
         return self.rows * self.width + self.extra
 
+    @property
+    def size(self) -> int:
+        """Number of coordinates, even."""
+        count = self.on_spheres + (self.factors.c.shape[-1] if self.factors.has_bias else 0)
+        return count + count % 2
+
     def select(self, index: Int[Tensor, "S"]) -> Chart:
         """The sub-batch at ``index``.
 
@@ -182,7 +189,9 @@ class Chart(abc.ABC):
             Rows of the factors, and the bias.
         """
         rows = x[:, : self.rows * self.width].view(-1, self.rows, self.width)
-        b = x[:, self.on_spheres :] if self.factors.has_bias else None
+        b = None
+        if self.factors.has_bias:
+            b = x[:, self.on_spheres :][:, : self.factors.c.shape[-1]]
         return Parts(rows[..., : self.d], b)
 
     def join(self, parts: Parts) -> Float[Tensor, "B P"]:
@@ -198,9 +207,10 @@ class Chart(abc.ABC):
         if self.width > self.d:
             rows = torch.nn.functional.pad(rows, (0, 1))
         flat = rows.flatten(1)
-        if self.extra:
-            flat = torch.nn.functional.pad(flat, (0, 1))
-        return flat if parts.b is None else torch.cat([flat, parts.b], -1)
+        if parts.b is not None:
+            slack = flat.new_zeros(flat.shape[0], self.extra)
+            flat = torch.cat([flat, slack, parts.b], -1)
+        return self.with_zeros(flat)
 
     def point(self, x: Float[Tensor, "B P"]) -> Point:
         """The caller's W, H, b.
@@ -226,17 +236,18 @@ class Chart(abc.ABC):
         """
         parts = self.factors.parts(point)
         x = self.fill(parts.X, least)
-        return x if parts.b is None else torch.cat([x[:, : self.on_spheres], parts.b], -1)
+        if parts.b is None:
+            return x
+        return self.with_zeros(torch.cat([x[:, : self.on_spheres], parts.b], -1))
 
-    def with_flat_zeros(self, v: Float[Tensor, "B S"]) -> Float[Tensor, "B P"]:
-        """Extend a vector on the spheres by zeros on the bias.
+    def with_zeros(self, v: Float[Tensor, "B S"]) -> Float[Tensor, "B P"]:
+        """Extend a vector by zeros to all coordinates.
 
         Args:
-            v: One number per coordinate before the bias.
+            v: One number per coordinate, from the first on.
 
         Returns:
-            One number per coordinate.
+            ``size`` numbers.
         """
-        if not self.factors.has_bias:
-            return v
-        return torch.nn.functional.pad(v, (0, self.factors.c.shape[-1]))
+        missing = self.size - v.shape[-1]
+        return torch.nn.functional.pad(v, (0, missing)) if missing else v

@@ -37,7 +37,7 @@ class FlatChart(Chart):
         return X / X.square().sum(-1).mean(-1).sqrt()[:, None, None]
 
     def fill(self, X: Float[Tensor, "B R d"], least: float = 0.0) -> Float[Tensor, "B P"]:
-        return self.with_flat_zeros(X.flatten(1))
+        return self.with_zeros(X.flatten(1))
 
 
 @final
@@ -52,7 +52,7 @@ class SphereChart(Chart):
     def shares(self, x: Float[Tensor, "B P"], v: Float[Tensor, "B P"]) -> Float[Tensor, "B _"]:
         S = self.on_spheres
         share = (x[:, :S] * v[:, :S]).sum(-1, keepdim=True) / self.radius2.unsqueeze(-1)
-        return self.with_flat_zeros(share.expand(-1, S)) if self.factors.has_bias else share
+        return self.with_zeros(share.expand(-1, S)) if self.factors.has_bias else share
 
     def retract(self, x: Float[Tensor, "B P"]) -> Float[Tensor, "B P"]:
         S = self.on_spheres
@@ -71,7 +71,7 @@ class SphereChart(Chart):
             left = self.radius2 - x.square().sum(-1)
             slack = left.clamp(min=0).maximum(least**2 * self.radius2).sqrt()
             x = torch.cat([x, slack.unsqueeze(-1)], -1)
-        return self.retract(self.with_flat_zeros(x))
+        return self.retract(self.with_zeros(x))
 
 
 @final
@@ -80,7 +80,7 @@ class RowsChart(Chart):
 
     def shares(self, x: Float[Tensor, "B P"], v: Float[Tensor, "B P"]) -> Float[Tensor, "B _"]:
         share = (self._rows(x) * self._rows(v)).sum(-1, keepdim=True) / self.radius2[:, None, None]
-        return self.with_flat_zeros(share.expand(-1, -1, self.width).flatten(1))
+        return self.with_zeros(share.expand(-1, -1, self.width).flatten(1))
 
     def retract(self, x: Float[Tensor, "B P"]) -> Float[Tensor, "B P"]:
         rows = self._rows(x)
@@ -100,7 +100,7 @@ class RowsChart(Chart):
             left = radius2 - X.square().sum(-1, keepdim=True)
             slack = left.clamp(min=0).maximum(least**2 * radius2).sqrt()
             X = torch.cat([X, slack], -1)
-        return self.retract(self.with_flat_zeros(X.flatten(1)))
+        return self.retract(self.with_zeros(X.flatten(1)))
 
     def _rows(self, x: Float[Tensor, "B P"]) -> Float[Tensor, "B R _"]:
         return x[:, : self.on_spheres].view(-1, self.rows, self.width)

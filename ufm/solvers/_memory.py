@@ -28,9 +28,7 @@ class Memory:
     4m times. An unusable pair has a zero row and column in :math:`R^{-1}`.
 
     Attributes:
-        pairs: s in the first m rows and y in the last m, ``(B, 2m, P)``, or P + 1 coordinates for
-            odd P, since the last bits of a BLAS product depend on the alignment of its result;
-            updated in place.
+        pairs: s in the first m rows and y in the last m, ``(B, 2m, P)``; updated in place.
         R_inverse: ``(B, m, m)``.
         D: ``<s_i, y_i>`` ``(B, m)``.
         YY: ``<y_i, y_j>`` ``(B, m, m)``.
@@ -55,7 +53,6 @@ class Memory:
             The memory.
         """
         (B, P), new = x.shape, x.new_zeros
-        P += P % 2
         return cls(new(B, 2 * m, P), new(B, m, m), new(B, m), new(B, m, m), new(B) + 1)
 
     def select(self, index: Int[Tensor, "S"]) -> Memory:
@@ -110,14 +107,13 @@ class Memory:
         Returns:
             The memory, and minus its inverse Hessian times the new gradient.
         """
-        pairs, m, P = self.pairs, self.D.shape[-1], x[0].shape[-1]
-        torch.sub(x[1], x[0], out=pairs[:, slot, :P])
-        torch.sub(grad[1], grad[0], out=pairs[:, m + slot, :P])
-        now = torch.nn.functional.pad(grad[1], (0, 1)) if P % 2 else grad[1]
-        both = torch.stack([pairs[:, m + slot], now], 1)
+        pairs, m = self.pairs, self.D.shape[-1]
+        torch.sub(x[1], x[0], out=pairs[:, slot])
+        torch.sub(grad[1], grad[0], out=pairs[:, m + slot])
+        both = torch.stack([pairs[:, m + slot], grad[1]], 1)
         with_change, with_grad = (both @ pairs.mT).unbind(1)
         memory = self._append(with_change, slot=slot, usable=usable)
-        return memory, memory._direction(with_grad, now)[:, :P]
+        return memory, memory._direction(with_grad, grad[1])
 
     def _append(
         self, products: Float[Tensor, "B twom"], *, slot: int, usable: Bool[Tensor, "B"]
