@@ -4,10 +4,31 @@ import pytest
 import torch
 from tolerances import EXACT
 
-from ufm.losses import CrossEntropy, DotRegression, Loss, SquaredError
+from ufm.geometry import Exponential, HAFrame
+from ufm.hierarchy import Tree
+from ufm.losses import (
+    LDAM,
+    CenterSquaredError,
+    CrossEntropy,
+    DotRegression,
+    LogitAdjusted,
+    Loss,
+    SoftTargets,
+    SquaredError,
+)
 
 
-LOSSES = [CrossEntropy(), SquaredError(), DotRegression(s=1.7)]
+TREE = HAFrame(Tree.from_nested([[3, 1], [0, [2]]]), Exponential(2.0))
+N = (40, 20, 8, 3)
+LOSSES = [
+    CrossEntropy(),
+    SquaredError(),
+    DotRegression(s=1.7),
+    SoftTargets(TREE, beta=2.0),
+    CenterSquaredError.of((1, 2, 3, 5), n=N, theta=0.4),
+    LogitAdjusted(N, tau=0.7),
+    LDAM(N, scale=1.5),
+]
 Y = torch.tensor([0, 1, 2, 3, 3, 1])
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 # Below this relative deviation t the direct form of (1 + t) log(1 + t) - t loses digits.
 SMALL_DEVIATION = 1e-2
-# Beyond this distance from the target logits e^x may overflow, also in float32.
+# Beyond this distance from the target logits the direct form is as good, and e^x may overflow.
 FAR = 50.0
 
 
@@ -70,13 +70,14 @@ def divergence_from_targets(Z: Tensor, log_T: Tensor) -> tuple[Tensor, Tensor]:
     T = log_T.exp()
     delta = Z - log_T
     delta = delta - (T * delta).sum(-2, keepdim=True)
-    excess = _exp_excess(delta.clamp(max=FAR))
+    excess = _exp_excess(delta.clamp(-FAR, FAR))
     value = (T * excess).sum(-2, keepdim=True).log1p()
-    far = (delta + log_T).logsumexp(-2, keepdim=True)
-    value = far.where(delta.amax(-2, keepdim=True) > FAR, value)
+    log_Q = Z.log_softmax(-2)
+    near = delta.abs().amax(-2, keepdim=True) < FAR
+    value = value.where(near, (T * (log_T - log_Q)).sum(-2, keepdim=True))
     ratio = delta - value  # log(q / t)
-    near = T * ratio.clamp(-1, 1).expm1()
-    grad = near.where(ratio.abs() < 1, (log_T + ratio).exp() - T)
+    small = near & (ratio.abs() < 1)
+    grad = (T * ratio.clamp(-1, 1).expm1()).where(small, log_Q.exp() - T)
     return value.squeeze(-2), grad
 
 
