@@ -84,7 +84,7 @@ def gram_recovery(proof: Proof) -> None:
     TIGHT_RANK,
     EvidenceKind.SYMBOLIC,
     domain="all K, all class shares",
-    steps=("centring", "factors"),
+    steps=("centring", "rank", "shift"),
 )
 def centred_logits(proof: Proof) -> None:
     """Z'Z - (CZ)'(CZ) = Z'(J/K)Z >= 0 and nonzero unless 1'Z = 0, so centring lowers |Z|_*.

@@ -167,7 +167,15 @@ def threshold_terms() -> tuple[sp.Expr, sp.Expr, sp.Expr, sp.Expr]:
     R0_CLOSED,
     EvidenceKind.SYMBOLIC,
     domain="all K_A >= 2, K_B >= 2, q in (0, 1/K)",
-    steps=("singular values", "gradient blocks", "alignment", "probabilities", "radius", "ratio"),
+    steps=(
+        "singular values",
+        "gradient blocks",
+        "alignment",
+        "probabilities",
+        "radius",
+        "ratio",
+        "not vanished",
+    ),
 )
 def closed_threshold(proof: Proof) -> None:
     """All nonzero singular values of -G equal mu = pi_B = 1 where the minority block sets in."""
@@ -195,7 +203,24 @@ def closed_threshold(proof: Proof) -> None:
     proof.equal(sp.simplify(mixed), K_B * y / (K * q), "radius: (K_A-1) a plus this mixed value")
     ratio = 1 + o_closed * (sp.exp(a) - 1)
     proof.equal((p_t / p_o).subs(o, o_closed).subs(R, ratio), sp.exp(a), "R_0 = 1 + o (e^a - 1)")
+    _not_vanished_at_the_threshold(proof)
     _tie_threshold(proof)
+
+
+def _not_vanished_at_the_threshold(proof: Proof) -> None:
+    # Without the mixed direction a minority sample is uniform and p_m = 1/S, with the excess S of
+    # the odds over t = e^{-a/K_A} < 1. If the majority block is pi_B = 1, the mixed value, which
+    # must be at most that, is more: so the mixed direction is active.
+    shrink, S = sp.symbols("shrink S", positive=True)  # 1/t = 1 + shrink
+    t = 1 / (1 + shrink)
+    uniform = (1 / K,) * 3
+    p = (1 - ((K_A - 1) * t + K_B) / S, t / S, 1 / S)
+    G = gradient_block(R, sp.Integer(1), p, uniform)
+    ratio = S / (K_A * t + K_B)
+    proof.equal(G.a.subs(R, ratio), 1, "vanished, majority block at pi_B: R/S = 1/(K_A t + K_B)")
+    proof.positive(
+        mixed_value(G.c, G.d).subs(R, ratio) - 1, "the mixed value would be above pi_B, as t < 1"
+    )
 
 
 def _tie_threshold(proof: Proof) -> None:
@@ -218,7 +243,7 @@ def _tie_threshold(proof: Proof) -> None:
     R0_SINGLE,
     EvidenceKind.SYMBOLIC,
     domain="K_A = 1, all K_B >= 2, q in (0, 1/K)",
-    steps=("gradient blocks", "radius", "ratio"),
+    steps=("gradient blocks", "alignment", "radius", "ratio", "radius falls"),
 )
 def closed_threshold_single(proof: Proof) -> None:
     """As `closed_threshold` without a majority block: p_o does not occur."""
@@ -231,6 +256,7 @@ def closed_threshold_single(proof: Proof) -> None:
     proof.equal(mixed_value(G.c, G.d).subs(one).subs(m, m_closed), 1, "mixed direction: m")
     c_z = -proof.term("minority rows", K_B) * y / (1 + K_B)
     d_z = c_z * m / q
+    proof.equal((c_z * G.d - d_z * G.c).subs(one), 0, "Z and -G share the mixed direction")
     mixed = sp.sqrt(mixed_value(c_z, d_z).subs(one).subs(m, m_closed))
     proof.equal(sp.simplify(mixed), K_B * y / ((1 + K_B) * q), "radius: the mixed value alone")
     ratio = m * (sp.exp(K_B * y * m / q) + K_B)
@@ -240,6 +266,10 @@ def closed_threshold_single(proof: Proof) -> None:
     u = sp.Symbol("u", positive=True)
     inside = {q: 1 / (1 + K_B + u)}
     y_q = sp.log((1 - q) / (K_B * q))
+    proof.positive((sp.exp(y_q) - 1).subs(inside), "y > 0 for q < 1/K")
+    proof.positive(-sp.diff(y_q, q).subs(inside), "y' < 0, so tau falls: one boundary point")
+    proof.limit(q / y_q, q, 0, 0, "tau takes every value: unbounded as q -> 0")
+    proof.zero(y_q.subs(q, 1 / (1 + K_B)), "and zero at q = 1/K")
     closed = sp.log(ratio.subs(m, m_closed).subs(y, y_q)).subs(inside)
     radius = sp.lambdify([K_B, u], (K_B * y_q / ((1 + K_B) * q)).subs(inside), "mpmath")
     proof.tie(

@@ -30,6 +30,7 @@ from ufm.theory.fang2021_collapse import (
     COLLAPSE,
     FINDING2,
     FINITE,
+    LOST_CLASSES,
     OVERSAMPLING,
     OVERSAMPLING_R0,
     R0_CLOSED,
@@ -291,13 +292,10 @@ def oversampling_both_sides(measure: Measurement) -> None:
             merges_as(measure, optimum(problem).solution, group, expected=side < 1)
 
 
-@evidence(
-    RANK_DROP,
-    EvidenceKind.CERTIFIED,
-    domain="catalogue long tails and 20 random profiles, K = 4..9, E_W E_H in [.2, 5], seed 0",
-)
-def rank_of_long_tails(measure: Measurement) -> None:
-    """Rank of the certified optimum against the count of classes with pi_k > mu."""
+LONG_TAILS = "catalogue long tails and 20 random profiles, K = 4..9, E_W E_H in [.2, 5], seed 0"
+
+
+def _long_tails() -> list[Problem]:
     generator = torch.Generator().manual_seed(0)
     problems = [case.problem for case in applicable(RANK_DROP)]
     for _ in range(20):
@@ -305,6 +303,13 @@ def rank_of_long_tails(measure: Measurement) -> None:
         n = torch.randperm(400, generator=generator)[:K].add(1).sort(descending=True).values
         energy = float(0.2 * 25.0 ** torch.rand(1, generator=generator))
         problems.append(Problem(K=K, d=K, n=tuple(n.tolist()), reg=AverageBudget(1.0, energy)))
+    return problems
+
+
+@evidence(RANK_DROP, EvidenceKind.CERTIFIED, domain=LONG_TAILS)
+def rank_of_long_tails(measure: Measurement) -> None:
+    """Rank of the certified optimum against the count of classes with pi_k > mu."""
+    problems = _long_tails()
     for problem in problems:
         solution, certificate = optimum(problem)
         count = sum(pi > multiplier(solution) for pi in problem.pi)
@@ -312,3 +317,18 @@ def rank_of_long_tails(measure: Measurement) -> None:
     measure.record("profiles", len(problems))
     lost = sum(int(certify(optimum(p).solution).rank) < p.K - 1 for p in problems)
     measure.record("profiles with a loss of rank", lost)
+
+
+@evidence(LOST_CLASSES, EvidenceKind.CERTIFIED, domain=LONG_TAILS)
+def classes_lost_from_long_tails(measure: Measurement) -> None:
+    """Classes that are right are the heaviest ones, as many as pi_k > mu or one more."""
+    wrong = 0
+    for problem in _long_tails():
+        solution = optimum(problem).solution
+        right = {k for k, j in enumerate(solution.Z.argmax(0).tolist()) if j == k}
+        heaviest = sorted(range(problem.K), key=lambda k: -problem.pi[k])
+        measure.true("the heaviest classes are right", right == set(heaviest[: len(right)]))
+        count = sum(pi > multiplier(solution) for pi in problem.pi)
+        measure.true("as many as pi_k > mu or one more", len(right) in (count, count + 1))
+        wrong += problem.K - len(right)
+    measure.record("classes lost", wrong)

@@ -123,7 +123,7 @@ def oversampling_shares(proof: Proof) -> None:
 @evidence(
     OVERSAMPLING_R0,
     EvidenceKind.SYMBOLIC,
-    domain="all K_A >= 2, K_B >= 2, all budgets",
+    domain="all K_A >= 1, K_B >= 2, all budgets",
     steps=("effective ratio",),
 )
 def oversampling_ratio(proof: Proof) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from functools import cache
 
+import torch
+
 from proofs_check._harness import Measurement, evidence
 from proofs_check._optima import CERTIFIED
 from proofs_check._proof import ProofFailure
 from ufm import GradientFlow, certify, solve
 from ufm.claims import EvidenceKind
+from ufm.geometry import etf
 from ufm.metrics import NCRecord
 from ufm.problem import AverageBudget, Problem
-from ufm.theory.papyan2020 import NC1, NC2, NC3, NC4
+from ufm.theory.papyan2020 import NC1, NC2, NC3, NC4, NC4_EQUIVALENCE
 
 
 DOMAIN = "layer-peeled model, K = 3, n = 2, d = 3, E = (1, 2), gradient flow on samples, seed 0"
@@ -46,6 +49,24 @@ def means_form_an_etf(measure: Measurement) -> None:
 def self_duality(measure: Measurement) -> None:
     """Distance of the normalised classifier to the normalised means."""
     measure.below("duality error", _flow().nc3_dual_err, FLOW)
+
+
+@evidence(
+    NC4_EQUIVALENCE,
+    EvidenceKind.NUMERIC,
+    domain="K = 5, d = 8, ETF means around a random mean; 5000 random points, seed 0",
+)
+def agreement_with_and_without_bias(measure: Measurement) -> None:
+    """The rules agree on every point with the bias -W mu_G, and not without."""
+    generator = torch.Generator().manual_seed(0)
+    frame = etf(5, 8)
+    centre = torch.randn(8, generator=generator, dtype=torch.float64)
+    x = 2 * torch.randn(5000, 8, generator=generator, dtype=torch.float64)
+    nearest = torch.cdist(x, centre + frame).argmin(-1)
+    W = 3 * frame
+    linear = (x @ W.mT - W @ centre).argmax(-1)
+    measure.above("agreement with the bias", (linear == nearest).double().mean(), 1.0)
+    measure.below("agreement without", ((x @ W.mT).argmax(-1) == nearest).double().mean(), 0.9)
 
 
 @evidence(NC4, EvidenceKind.CERTIFIED, domain=DOMAIN)

@@ -110,8 +110,17 @@ def gradient_split(proof: Proof) -> None:
     proof.equal(
         -sp.diff(sp.log(sp.exp(z_j) + rest) - z_j, z_j), 1 - p_j, "label: 1 - p_k, the pull"
     )
+    w, own, other, rest_2 = sp.symbols("w h_own h_other rest_2", positive=True)
     n_k, total = sp.symbols("n_k N", positive=True)
-    proof.equal(n_k + (total - n_k), total, "w_k meets n_k pulling and N - n_k pushing samples")
+    risk = n_k * (sp.log(sp.exp(w * own) + rest) - w * own)
+    risk += (total - n_k) * sp.log(sp.exp(w * other) + rest_2)
+    pull = n_k * rest / (sp.exp(w * own) + rest) * own  # 1 - p_k = rest / sum
+    push = sp.exp(w * other) / (sp.exp(w * other) + rest_2) * other
+    proof.equal(
+        -sp.diff(risk, w),
+        pull - proof.term("pushing samples", total - n_k) * push,
+        "w_k, per coordinate: n_k terms of pull, N - n_k of push",
+    )
     cosine, length = sp.Symbol("cos", real=True), sp.Symbol("s", positive=True)
     loss = (z_j - length) ** 2 / (2 * length)
     proof.equal(

@@ -16,6 +16,7 @@ from ufm.theory.zhu2021 import (
     GAP,
     GLOBAL_ETF,
     LOW_DIMENSION,
+    NARROW_SADDLE,
     SPECTRAL,
     STRICT_SADDLE,
     TANGENT,
@@ -177,7 +178,7 @@ def total_threshold(proof: Proof) -> None:
     SPECTRAL,
     EvidenceKind.SYMBOLIC,
     domain="all K, d, D = diag(D_k) > 0",
-    steps=("critical balance", "critical inner product", "subgradient"),
+    steps=("critical balance", "critical inner product", "subgradient", "tight"),
 )
 def spectral_criterion(proof: Proof) -> None:
     """A critical point's <G,Z> is -lam |ZD^(1/2)|_*, so G is minus a subgradient iff op <= lam."""
@@ -193,6 +194,12 @@ def spectral_criterion(proof: Proof) -> None:
     proof.zero(
         W.T * in_W - W.T * G * H.T - lam_W * W.T * W,
         "and tr(W'GH') = <G,Z> is -lam_W |W|^2, hence minus the mean of the two ridges",
+    )
+    ones = sp.MatrixSymbol("one", K, 1)
+    proof.zero(
+        ones.T * in_W - (ones.T * G) * H.T - proof.term("ridge on W", lam_W) * ones.T * W,
+        "1'G = 0, so 1'W = 0: optimal logits have rank <= K-1 <= d, and a global minimiser of "
+        "the factors is one of the convex problem, where the condition is necessary",
     )
     lam, op, nuclear, inner = sp.symbols("lambda op nu_new inner", nonnegative=True)
     slack = sp.Symbol("slack", nonnegative=True)
@@ -232,6 +239,34 @@ def saddle_direction(proof: Proof) -> None:
     )
     proof.equal(hessian.det(), lam_W * lam_H - g**2, "negative iff g^2 > lam_W lam_H")
     proof.positive(hessian.trace(), "the other eigenvalue is positive")
+
+
+@evidence(
+    NARROW_SADDLE,
+    EvidenceKind.SYMBOLIC,
+    domain="all K, all d >= K-1",
+    steps=("balance", "centring", "full rank"),
+)
+def full_rank_is_global(proof: Proof) -> None:
+    """A rank below d leaves a null direction of W and H', as in `saddle_direction`.
+
+    By balance and 1'W = 0 the rank is at most K-1, so else d = K-1 and the columns of W span the
+    zero-sum vectors: GG' is lam_W lam_H on them, and zero on 1.
+    """
+    d = sp.Symbol("d", positive=True, integer=True)
+    W, H = sp.MatrixSymbol("W", K, d), sp.MatrixSymbol("H", d, K)
+    G, ones = sp.MatrixSymbol("G", K, K), sp.MatrixSymbol("one", K, 1)
+    in_W = G * H.T + proof.term("ridge on W", lam_W) * W
+    in_H = W.T * G + lam_H * H
+    proof.zero(
+        W.T * in_W - in_H * H.T - (lam_W * W.T * W - lam_H * H * H.T),
+        "balance: W and H' have one rank and one null space",
+    )
+    proof.zero(ones.T * in_W - (ones.T * G) * H.T - lam_W * ones.T * W, "1'G = 0, so 1'W = 0")
+    proof.zero(
+        G * in_H.T - lam_H * in_W - (G * G.T * W - lam_W * lam_H * W),
+        "GG'W = lam_W lam_H W at a critical point",
+    )
 
 
 @evidence(

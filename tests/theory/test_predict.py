@@ -141,3 +141,38 @@ def test_group_by_group_note_names_the_merged_sizes():
     prediction = predicted("hong2024.minority-threshold", problem)
     assert "sizes [4]" in prediction.note
     assert isinstance(problem.reg, WeightDecay)
+
+
+@pytest.mark.parametrize(
+    ("reg", "weights"),
+    [
+        (VectorBudget(200.0, 200.0), None),
+        (AverageBudget(1e-150, 1e-150), None),
+        (AverageBudget(1e150, 1e150), None),
+        (AverageBudget(), (1e301, 1e301, 1.0, 1.0)),
+        (VectorBudget(), (1e301, 1e301, 1.0, 1.0)),
+        (WeightDecay(1e-320, 1e-320), None),
+    ],
+)
+def test_extreme_numbers_are_predicted_or_said_to_be_beyond_range(reg, weights):
+    for n in ((5, 5, 1, 1), (1, 1, 1, 1)):
+        found = predict(Problem(K=4, d=4, n=n, reg=reg, weights=weights))
+        assert all(p.value is None or math.isfinite(p.value) for p in found)
+        assert all(p.note for p in found)
+
+
+def test_thresholds_beyond_the_range_are_their_limits():
+    def numbers(id, E):
+        return predicted(id, Problem(K=4, d=4, n=(5, 5, 1, 1), reg=AverageBudget(E, E))).numbers
+
+    assert numbers("fang2021.r0", 1e-150)["R_0"] == 1.0
+    assert numbers("fang2021.r0", 1e150)["R_0"] == math.inf
+    assert numbers("fang2021.r1", 1e-150)["R_1"] == 1.0
+
+
+def test_a_scale_is_predicted_where_the_product_of_the_ridges_underflows():
+    problem = ridge_problem((1,) * 4, (1e-200, 1e-200))
+    expected = -math.log(1e-200)
+    assert predicted("zhu2021.global-etf", problem).numbers["a"] == pytest.approx(
+        expected, rel=EXACT
+    )

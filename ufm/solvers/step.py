@@ -23,7 +23,7 @@ from ufm.solvers._step_curves import (
     vanishing_log_ratio,
     vanishing_v,
 )
-from ufm.solvers.thresholds import TAU_RANGE, check_counts, check_range
+from ufm.solvers.thresholds import R_RANGE, TAU_RANGE, check_counts, check_range
 
 
 PHASES = ("balanced", "full", "collapsed", "vanished")
@@ -150,7 +150,7 @@ def step_optimum(K_A: Numbers, K_B: Numbers, *, R: Numbers, tau: Numbers) -> Ste
     ('full', 0.261677038637, 0.51749628)
     """
     check_counts(K_A, K_B, least_B=1)
-    check_range("R", R, (1e-300, 1e300))
+    check_range("R", R, R_RANGE)
     check_range("tau", tau, TAU_RANGE)
     arrays = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64) for v in (K_A, K_B, R, tau)))
     fields = _fields(*(array.reshape(-1) for array in arrays))

@@ -19,6 +19,7 @@ from ufm.solvers._step_curves import (
 
 
 TAU_RANGE = (1e-100, 1e100)
+R_RANGE = (1e-300, 1e300)
 
 
 def log_R0(K_A: Numbers, K_B: Numbers, tau: Numbers) -> np.ndarray:

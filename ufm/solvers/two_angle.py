@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ufm.solvers._roots import Numbers, bracketed_roots, elementwise
-from ufm.solvers.thresholds import check_counts, check_range
+from ufm.solvers.thresholds import R_RANGE, check_counts, check_range
 
 
 # The squares of probabilities of the order exp(-2 s) must stay representable.
@@ -106,7 +106,7 @@ def two_angle_state(K_A: Numbers, K_B: Numbers, *, R: Numbers, s: Numbers) -> Tw
         Ours; the model is that of Yang et al. (2022) [yang2022]_ with a learnable classifier.
     """
     check_counts(K_A, K_B, least_B=2)
-    check_range("R", R, (1e-300, 1e300))
+    check_range("R", R, R_RANGE)
     check_range("s", s, S_RANGE)
     return TwoAngleState(*elementwise(_state, K_A, K_B, np.log(R), s))
 

@@ -97,7 +97,7 @@ TIGHT_RANK = register(
         r"p\ge\operatorname{rank}Z^*\implies\text{tight}",
         source=OURS,
         assumptions=(*MODEL, ETF_FITS),
-        steps=("centring", "factors"),
+        steps=("centring", "rank", "shift"),
         uses=("fang2021.nuclear",),
     )
 )
@@ -151,12 +151,15 @@ REFINED_GAP = register(
 LANDSCAPE = register(
     Claim(
         id="fang2021.landscape",
-        kind=Kind.CONJECTURE,
-        statement="For p >= K-1 the layer-peeled model has no spurious local minima: descent from "
-        "random starts reaches the global optimum.",
+        kind=Kind.OURS,
+        statement="For p >= K-1 the layer-peeled model has no spurious local minima: a critical "
+        "point that is not a global minimiser has a feasible direction of negative curvature, "
+        "and descent from random starts reaches the global optimum.",
         formula=r"p\ge K-1:\ \text{every local minimiser is global}",
         source=OURS,
         assumptions=(*MODEL, ETF_FITS),
+        steps=("balance", "two by two", "gap", "full rank", "no multipliers"),
+        uses=("fang2021.dual",),
     )
 )
 

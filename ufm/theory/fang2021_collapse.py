@@ -39,6 +39,21 @@ def _ratio(problem: Problem) -> float:
     return math.sqrt(problem.reg.E_W / problem.reg.E_H)
 
 
+def _radius(problem: Problem) -> float:
+    # Beyond these radii R_0 and R_1 are 1 or infinite in float64, as they are at the ends.
+    least, most = solvers.TAU_RANGE
+    return min(max(problem.radius, least), most)
+
+
+def _unsolved(claim: Claim, problem: Problem) -> Prediction | None:
+    _, _, R = _step(problem)
+    if problem.radius == _radius(problem) and solvers.R_RANGE[1] >= R:
+        return None
+    return Prediction(
+        claim, note=f"tau = {problem.radius:g}, R = {R:g}: beyond the range of the exact solver"
+    )
+
+
 def threshold(problem: Problem) -> float:
     """Ratio ``R_0`` from which the minority classes of a step profile are merged.
 
@@ -49,7 +64,7 @@ def threshold(problem: Problem) -> float:
         ``R_0``; infinite where it overflows.
     """
     K_A, K_B, _ = _step(problem)
-    return float(solvers.R0(K_A, K_B, problem.radius))
+    return float(solvers.R0(K_A, K_B, _radius(problem)))
 
 
 def _thresholds(claim: Claim, problem: Problem) -> Prediction:
@@ -142,6 +157,7 @@ R0_CLOSED = register(
             "probabilities",
             "radius",
             "ratio",
+            "not vanished",
         ),
         uses=("fang2021.collapse", "fang2021.r0-monotone", "fang2021.finite-threshold"),
     )
@@ -156,8 +172,8 @@ R0_SINGLE = register(
         source=OURS,
         assumptions=(*MODEL, SINGLE_MAJORITY, ETF_FITS),
         rule=_thresholds,
-        steps=("gradient blocks", "radius", "ratio"),
-        uses=("fang2021.collapse",),
+        steps=("gradient blocks", "alignment", "radius", "ratio", "radius falls"),
+        uses=("fang2021.collapse", "fang2021.finite-threshold"),
     )
 )
 
@@ -206,13 +222,14 @@ OVERSAMPLING_R0 = register(
     Claim(
         id="fang2021.oversampling-threshold",
         kind=Kind.OURS,
-        statement="Oversampling avoids collapse iff w_r > R/R_0, and restores the exact ETF at "
-        "w_r = R.",
+        statement="Oversampling keeps the minority classes apart iff w_r > R/R_0, and restores the "
+        "exact ETF at w_r = R; beyond, the groups change roles, and the former majority merges in "
+        "its turn.",
         formula=r"R/w_r<R_0\iff w_r>R/R_0",
         source=OURS,
         assumptions=(*MODEL, STEP_ANY, ETF_FITS),
         steps=("effective ratio",),
-        uses=("fang2021.oversampling", "fang2021.r0"),
+        uses=("fang2021.oversampling", "fang2021.r0", "fang2021.r0-single"),
     )
 )
 
@@ -228,8 +245,24 @@ RANK_DROP = register(
     )
 )
 
+LOST_CLASSES = register(
+    Claim(
+        id="fang2021.lost-classes",
+        kind=Kind.CONJECTURE,
+        statement="When all class shares differ, the optimum classifies the classes with pi_k > mu "
+        "rightly and loses those with pi_k <= mu, save at most the heaviest of them: it gets their "
+        "own training data wrong.",
+        formula=r"\pi_k>\mu\implies\arg\max_j z^*_{jk}=k,\qquad "
+        r"\#\{k:\pi_k\le\mu,\ \arg\max_j z^*_{jk}=k\}\le1",
+        source=OURS,
+        assumptions=(*MODEL, UNEQUAL, ETF_FITS),
+    )
+)
+
 
 def _step_optimum(claim: Claim, problem: Problem) -> Prediction:
+    if (unsolved := _unsolved(claim, problem)) is not None:
+        return unsolved
     K_A, K_B, R = _step(problem)
     optimum = solvers.step_optimum(K_A, K_B, R=R, tau=problem.radius)
     return Prediction(
@@ -246,8 +279,9 @@ STEP_OPTIMUM = register(
     Claim(
         id="fang2021.step",
         kind=Kind.OURS,
-        statement="The exact global minimiser under step imbalance: explicit in the multiplier mu "
-        "and the probability q that a minority sample gives each majority class, which two scalar "
+        statement="The exact global minimiser under step imbalance below the vanishing threshold "
+        "R_1 (from there on it is that of fang2021.r1): explicit in the multiplier mu and the "
+        "probability q that a minority sample gives each majority class, which two scalar "
         "equations fix (here normalised to pi_B = 1, pi_A = R).",
         formula=r"m=\sqrt{\tfrac{\mu^2/K-K_Aq^2}{K_B}},\ o=\tfrac{\mu-K_Bm}{K_A},\ "
         r"R=o(e^a-1)+\mu,\ \tau=(K_A-1)a+(K_B-1)e+|c|\mu/q,\quad e>0\iff\mu<1",
@@ -255,7 +289,7 @@ STEP_OPTIMUM = register(
         assumptions=(*MODEL, STEP, ETF_FITS),
         rule=_step_optimum,
         steps=("singular values", "gradient blocks", "full phase", "alignment", "ratio", "radius"),
-        uses=("fang2021.collapse", "fang2021.tight-rank"),
+        uses=("fang2021.collapse", "fang2021.tight-rank", "fang2021.r1"),
     )
 )
 
@@ -264,7 +298,7 @@ def _has_vanished(problem: Problem) -> bool:
     if not all(a.holds(problem) for a in (*MODEL, STEP)):
         return False
     K_A, K_B, R = _step(problem)
-    return float(solvers.R1(K_A, K_B, problem.radius)) <= R
+    return float(solvers.R1(K_A, K_B, _radius(problem))) <= R
 
 
 def _vanished(claim: Claim, problem: Problem) -> Prediction:
@@ -282,7 +316,7 @@ def _vanished(claim: Claim, problem: Problem) -> Prediction:
         value=value,
         unique=True,
         note="minority vectors are zero; the majority classes form a K_A-ETF",
-        numbers={"R_1": float(solvers.R1(K_A, K_B, problem.radius))},
+        numbers={"R_1": float(solvers.R1(K_A, K_B, _radius(problem)))},
     )
 
 

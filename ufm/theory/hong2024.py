@@ -36,7 +36,7 @@ def strength(problem: Problem) -> float:
         The strength.
     """
     assert isinstance(problem.reg, WeightDecay | ClassMeanDecay)
-    return math.sqrt(problem.reg.lam_W * problem.reg.lam_H)
+    return math.sqrt(problem.reg.lam_W) * math.sqrt(problem.reg.lam_H)
 
 
 def _sample_merging(claim: Claim, problem: Problem) -> Prediction:

@@ -109,7 +109,7 @@ NC4_EQUIVALENCE = register(
         kind=Kind.PROPOSITION,
         statement="If W is a positive multiple of the centred class means, these have equal norms "
         "and the bias is -W mu_G, the linear rule equals the nearest-class-mean rule at every "
-        "point; without that bias it does not.",
+        "point. Without the bias it need not.",
         formula=r"W = c\,\dot M^\top,\ b = -W\mu_G:\quad "
         r"\|x-\mu_k\|^2-\|x-\mu_j\|^2 = -\tfrac2c\,"
         r"\bigl[(Wx+b)_k-(Wx+b)_j\bigr]",

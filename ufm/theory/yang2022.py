@@ -207,6 +207,8 @@ def _two_angle(claim: Claim, problem: Problem) -> Prediction:
     assert isinstance(reg, VectorBudget)
     K_A, R = profile
     K_B, s = problem.K - K_A, math.sqrt(reg.E_W * reg.E_H)
+    if not solvers.S_RANGE[0] <= s <= solvers.S_RANGE[1] or solvers.R_RANGE[1] < R:
+        return Prediction(claim, note=f"s = {s:g}, R = {R:g}: beyond the range of the solver")
     R_0 = float(solvers.vector_R0(K_A, K_B, s))
     numbers = {"R_0": R_0, "R": R, "merged": float(R >= R_0)}
     if R < R_0:

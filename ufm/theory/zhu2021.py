@@ -41,7 +41,8 @@ def kappa(problem: Problem) -> float:
     reg = problem.reg
     assert isinstance(reg, WeightDecay | ClassMeanDecay)
     D = problem.n[0] if isinstance(reg, WeightDecay) else 1
-    return math.sqrt(D * reg.lam_W * reg.lam_H)
+    # Root by root, because the product may underflow.
+    return math.sqrt(D) * math.sqrt(reg.lam_W) * math.sqrt(reg.lam_H)
 
 
 def balanced_value(K: int, a: float) -> float:
@@ -113,7 +114,7 @@ def _global_etf(claim: Claim, problem: Problem) -> Prediction:
     K, k = problem.K, kappa(problem)
     reg = problem.reg
     assert isinstance(reg, WeightDecay | ClassMeanDecay)
-    a = math.log(1 / k - K + 1)
+    a = math.log1p(-(K - 1) * k) - math.log(k)
     D = problem.n[0] if isinstance(reg, WeightDecay) else 1
     ratio = math.sqrt(D * reg.lam_H / reg.lam_W)
     norm2 = a * (K - 1) / K
@@ -181,7 +182,7 @@ SPECTRAL = register(
         r"F(Z)+\lambda\|ZD^{1/2}\|_*\ \ \forall Z'",
         source=SOURCE,
         assumptions=(CROSS_ENTROPY, RIDGE, LEARNABLE, NO_BIAS, ETF_FITS),
-        steps=("critical balance", "critical inner product", "subgradient"),
+        steps=("critical balance", "critical inner product", "subgradient", "tight"),
         uses=("zhu2021.two-factor",),
     )
 )
@@ -208,13 +209,30 @@ STRICT_SADDLE = register(
         kind=Kind.THEOREM,
         statement="Every critical point of the ridge model that is not a global minimiser has a "
         "direction of negative curvature; for d >= K, because the rows of W sum to zero there.",
-        formula=r"\lambda_{\min} \le \tfrac{\lambda_W+\lambda_H}2-"
+        formula=r"\text{(features scaled by }D^{1/2})\quad "
+        r"\lambda_{\min} \le \tfrac{\lambda_W+\lambda_H}2-"
         r"\sqrt{\bigl(\tfrac{\lambda_W-\lambda_H}2\bigr)^2+\|G\|_{op}^2} < 0 \iff "
         r"\|G\|_{op}>\sqrt{\lambda_W\lambda_H}",
         source=SOURCE,
         assumptions=(CROSS_ENTROPY, RIDGE, LEARNABLE, NO_BIAS, FULL_WIDTH),
         steps=("null direction", "two by two", "sign"),
         uses=("zhu2021.spectral-certificate",),
+    )
+)
+
+NARROW_SADDLE = register(
+    Claim(
+        id="zhu2021.narrow-saddle",
+        kind=Kind.OURS,
+        statement="The strict-saddle property holds for d = K-1 too: a critical point of the ridge "
+        "model has either a null direction, or the full rank K-1, and then it is a global "
+        "minimiser. (The features scaled by D^(1/2), so that their ridge is isotropic.)",
+        formula=r"\operatorname{rank}W=K-1\implies GG^\top=\lambda_W\lambda_H"
+        r"\bigl(I-\tfrac1K11^\top\bigr)\implies\|G\|_{op}=\sqrt{\lambda_W\lambda_H}",
+        source=OURS,
+        assumptions=(CROSS_ENTROPY, RIDGE, LEARNABLE, NO_BIAS, ETF_FITS),
+        steps=("balance", "centring", "full rank"),
+        uses=("zhu2021.spectral-certificate", "zhu2021.strict-saddle"),
     )
 )
 
