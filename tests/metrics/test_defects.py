@@ -107,6 +107,27 @@ def test_a_collapsed_minority_is_not_scored_as_collapsed_variability():
     assert math.isnan(nc(W, H[:, y < 3][:, [*range(120), *range(80, 120)]], y).nc1_cdnv)
 
 
+def test_a_small_difference_of_class_means_still_counts():
+    h, s = 1e-5, 0.1
+    mean = torch.tensor([[1, h], [-1, h], [0, -2 * h]], dtype=torch.float64)
+    e = torch.eye(2, dtype=torch.float64)
+    X = torch.cat([mean + s * v for v in (*e, *-e)])
+    m = Moments.of_columns(X.mT, torch.arange(3).repeat(4), 3)
+    # S_W = s^2/2 I, S_B = diag(2/3, 2 h^2).
+    exact = s**2 / 2 * (3 / 2 + 1 / (2 * h**2)) / 3
+    assert nc1_pinv(m).item() == pytest.approx(exact, rel=1e-9)  # h is lost at 1e-16 in 1
+    assert nc1_svd(m).item() == pytest.approx(exact, rel=1e-9)
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1e150])
+def test_the_classifier_s_unit_does_not_matter(unit):
+    W, H, y = noisy_etf(6)
+    plain, scaled = nc(W, H, y).as_row(), nc(unit * W, H, y).as_row()
+    for name in plain:
+        if name != "nc3u_uni_dual":
+            assert scaled[name] == pytest.approx(plain[name], rel=1e-9, abs=EXACT), name
+
+
 def test_exactly_coinciding_minority_is_nan_with_a_reason_not_an_error():
     M = etf(3, 4)[[0, 1, 2, 2]]
     record = nc(M, M.mT, torch.arange(4))

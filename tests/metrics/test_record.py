@@ -244,6 +244,11 @@ class TestOfASolution:
         assert_same(sol.nc(Weighting.SAMPLES), expected)
         assert expected.nc2_etf_err > 1e-2
 
+    def test_class_sizes_are_refused_where_columns_are_samples(self):
+        W, H = gaussian(3, 4, seed=1), gaussian(4, 8, seed=2)
+        with pytest.raises(ValueError, match="n must be absent unless H has K=3 columns, got 8"):
+            nc(W, H, [0, 0, 0, 0, 1, 1, 2, 2], n=(1, 2, 3))
+
     def test_samples(self):
         W, H = gaussian(3, 4, seed=1), gaussian(4, 8, seed=2)
         sol = ufm.Solution.from_arrays(self.problem, W, H, gaussian(3, seed=3))

@@ -124,6 +124,8 @@ def test_from_covariances_is_the_inverse_of_covariance():
     stats = FeatureStats.from_columns(H, y, 4)
     again = FeatureStats.from_covariances(stats.mean, stats.covariance(), n=stats.count)
     assert_equal(again, stats)
+    with pytest.raises(ValueError, match="n must be K=4 integers of at least 0"):
+        FeatureStats.from_covariances(stats.mean, stats.covariance(), n=torch.tensor([9, 6, -4, 2]))
 
 
 def test_an_empty_class_is_named_when_a_metric_needs_it():

@@ -25,7 +25,7 @@ def equinorm(V: Float[Tensor, "*b K d"]) -> Float[Tensor, "*b"]:
     References:
         Papyan, Han and Donoho (2020) [papyan2020]_.
     """
-    norm = torch.linalg.vector_norm(V, dim=-1)
+    norm = torch.linalg.vector_norm(V / V.abs().amax((-2, -1), keepdim=True), dim=-1)
     return norm.std(-1, correction=0) / norm.mean(-1)
 
 

@@ -171,7 +171,7 @@ def nc(
         H: Features as columns ``(d, M)``: samples, or one column a class (then NC1 is exactly 0).
         y: Label of each column ``(M,)``.
         b: Bias ``(K,)``; zero by default. Only NC4 sees it.
-        n: Class sizes, where columns are class means; the columns' counts by default.
+        n: Class sizes, only where columns are class means (M = K); the columns' counts by default.
         weighting: How classes of unequal size are averaged.
 
     Returns:
@@ -198,6 +198,8 @@ def nc(
     if bias.shape != (K,):
         raise ValueError(f"b must have shape (K,) = ({K},), got {tuple(bias.shape)}")
     H, y, bias = (t.to(W.device) for t in (H, y, bias))
+    if n is not None and len(y) != K:
+        raise ValueError(f"n must be absent unless H has K={K} columns, got {len(y)} columns")
     count = None if n is None else torch.tensor(check_sizes(n, K), device=W.device)
     m = Moments.of_columns(H, y, K, count=count, weighting=weighting).checked()
     agree = decisions_agree(W, H, m.mean, b=bias)

@@ -94,7 +94,17 @@ class FeatureStats:
 
         Returns:
             The statistics.
+
+        Raises:
+            ValueError: If sizes differ, or a class has a negative or fractional number of samples.
         """
+        K, d = mean.shape
+        if covariance.shape != (K, d, d):
+            raise ValueError(
+                f"covariance must have shape (K, d, d) = {(K, d, d)}, got {tuple(covariance.shape)}"
+            )
+        if n.shape != (K,) or n.is_floating_point() or bool((n < 0).any()):
+            raise ValueError(f"n must be K={K} integers of at least 0, got {n.tolist()}")
         scatter = covariance.to(torch.float64) * n[:, None, None]
         spread = scatter.diagonal(dim1=-2, dim2=-1).sum(-1)
         return cls(n.to(torch.int64), mean.to(torch.float64), scatter, spread)
