@@ -2,8 +2,8 @@
 
 A chart's coordinates are ``x = (rows of W~ and V~, slack, b)`` in one vector per instance, with a
 zero at the end if their number would be odd (for the alignment of products, see `_factors`).
-Budgets are spheres; where the optimum may lie inside a ball, a hidden slack coordinate (one a ball) turns
-the ball into a sphere, ``|w|^2 + sigma^2 = E``.
+Budgets are spheres; where the optimum may lie inside a ball, a hidden slack coordinate (one a
+ball) turns the ball into a sphere, ``|w|^2 + sigma^2 = E``.
 """
 
 from __future__ import annotations

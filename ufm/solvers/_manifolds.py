@@ -52,12 +52,12 @@ class SphereChart(Chart):
     def shares(self, x: Float[Tensor, "B P"], v: Float[Tensor, "B P"]) -> Float[Tensor, "B _"]:
         S = self.on_spheres
         share = (x[:, :S] * v[:, :S]).sum(-1, keepdim=True) / self.radius2.unsqueeze(-1)
-        return self.with_zeros(share.expand(-1, S)) if self.factors.has_bias else share
+        return self.with_zeros(share.expand(-1, S)) if self.size > S else share
 
     def retract(self, x: Float[Tensor, "B P"]) -> Float[Tensor, "B P"]:
         S = self.on_spheres
         scale = (self.radius2.sqrt() / torch.linalg.vector_norm(x[:, :S], dim=-1)).unsqueeze(-1)
-        return torch.cat([x[:, :S] * scale, x[:, S:]], -1) if self.factors.has_bias else x * scale
+        return torch.cat([x[:, :S] * scale, x[:, S:]], -1) if self.size > S else x * scale
 
     def stiffness(self, multiplier: Float[Tensor, "B _"]) -> Float[Tensor, "B"]:
         return multiplier[:, 0].clamp(min=self.floor)
