@@ -7,6 +7,28 @@ import torch
 from ufm._typing import Float, Tensor
 
 
+def product(A: Float[Tensor, "*b m k"], B: Float[Tensor, "*b k n"]) -> Float[Tensor, "*b m n"]:
+    """``A @ B``, to the same last bit for an instance alone and in a batch.
+
+    The last bits of a BLAS product depend on whether its arrays start at a multiple of 16 bytes,
+    which in a batch of matrices with an odd number of entries every other one does not. An odd
+    number of rows or columns is made even by zeros, which are cut off again.
+
+    Args:
+        A: Left factor.
+        B: Right factor.
+
+    Returns:
+        The product.
+    """
+    m, n = A.shape[-2], B.shape[-1]
+    if m % 2:
+        A = torch.nn.functional.pad(A, (0, 0, 0, 1))
+    if n % 2:
+        B = torch.nn.functional.pad(B, (0, 1))
+    return (A @ B)[..., :m, :n]
+
+
 def procrustes(A: Float[Tensor, "*b m d"], B: Float[Tensor, "m d"]) -> Float[Tensor, "*b d d"]:
     """Orthogonal ``R`` minimising ``|A R - B|_F``, from the SVD of ``A' B``.
 

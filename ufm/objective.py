@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import torch
 
+from ufm._linalg import product
 from ufm._typing import Float, Int, Tensor
 from ufm.geometry.frames import frame
 from ufm.losses import Loss
@@ -191,7 +192,7 @@ class Objective:
         Returns:
             Logits.
         """
-        return x.W @ x.H + x.b.unsqueeze(-1)
+        return product(x.W, x.H) + x.b.unsqueeze(-1)
 
     def risk(self, Z: Float[Tensor, "*b K M"]) -> Float[Tensor, "*b"]:
         """Weighted loss ``sum_j c_j loss(z_j, y_j)``.
@@ -279,18 +280,18 @@ class Objective:
             Hessian product.
         """
         Z = self.logits(x)
-        dZ = v.W @ x.H + x.W @ v.H + v.b.unsqueeze(-1)
+        dZ = product(v.W, x.H) + product(x.W, v.H) + v.b.unsqueeze(-1)
         G = self.risk_grad(Z)
         dG = self.loss.hvp(Z, self.y, dZ) * self.c.unsqueeze(-2)
         outer = self._pull_back(dG, x, v)
-        W = outer.W + G @ v.H.mT if self.template.is_learnable else outer.W
-        return Point(W, outer.H + v.W.mT @ G, outer.b)
+        W = outer.W + product(G, v.H.mT) if self.template.is_learnable else outer.W
+        return Point(W, outer.H + product(v.W.mT, G), outer.b)
 
     def _pull_back(self, G: Float[Tensor, "*b K M"], x: Point, ridge_at: Point) -> Point:
         W = torch.zeros_like(ridge_at.W)
         if self.template.is_learnable:
-            W = G @ x.H.mT + self.lam_W[..., None, None] * ridge_at.W
-        H = x.W.mT @ G + self.p.unsqueeze(-2) * ridge_at.H
+            W = product(G, x.H.mT) + self.lam_W[..., None, None] * ridge_at.W
+        H = product(x.W.mT, G) + self.p.unsqueeze(-2) * ridge_at.H
         b = torch.zeros_like(ridge_at.b)
         if self.template.has_bias:
             b = G.sum(-1) + self.lam_b.unsqueeze(-1) * ridge_at.b
