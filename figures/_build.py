@@ -22,6 +22,7 @@ from ufm.runs.provenance import commit
 
 
 SUFFIXES = (".pdf", ".png", ".parquet")
+FIELDS = {"id", "title", "caption", "claims", "runs", "commit", "dirty", "stamp", "files"}
 
 
 class MissingRun(ValueError):
@@ -187,7 +188,8 @@ def read_record(path: Path) -> dict[str, Any] | None:
         record = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return None
-    return record if {"stamp", "files"} <= set(record) else None
+    whole = isinstance(record, dict) and set(record) >= FIELDS and isinstance(record["files"], dict)
+    return record if whole else None
 
 
 def _digest(data: bytes) -> str:

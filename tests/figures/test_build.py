@@ -84,6 +84,9 @@ def test_a_damaged_or_missing_file_is_drawn_again_from_the_store(small, target, 
     for path in paths[:3]:
         path.write_bytes(path.read_bytes()[:100])
         assert build(small, target)
+    for damage in ("{", "5", "[]", '{"stamp": 1, "files": 3}'):
+        paths[3].write_text(damage)
+        assert _build.read_record(paths[3]) is None
     paths[3].unlink()
     assert build(small, target)
     assert [path.read_bytes() for path in paths] == whole

@@ -83,9 +83,12 @@ def table(title: str, rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -
 
 def _paragraphs(console: Console, title: str, cells: Sequence[Sequence[str]]) -> None:
     console.print(title, markup=False, highlight=False)
-    for *short, long in cells:
+    for *short, last in cells:
+        if len(last) < READABLE:
+            short.append(last)
         console.print("  ".join(short), markup=False, highlight=False)
-        console.print(Padding(Text(long), (0, 0, 0, 4)))
+        if len(last) >= READABLE:
+            console.print(Padding(Text(last), (0, 0, 0, 4)))
 
 
 def columns(title: str, records: Sequence[Mapping[str, Any]]) -> None:
