@@ -42,9 +42,25 @@ if TYPE_CHECKING:
     from ufm.geometry import orthogonal as orthogonal
     from ufm.geometry import procrustes_distance as procrustes_distance
     from ufm.geometry import smallest_s as smallest_s
+    from ufm.heads import ETFHead as ETFHead
+    from ufm.heads import HAFrameHead as HAFrameHead
+    from ufm.heads import LearnableHead as LearnableHead
+    from ufm.heads import MultiCenterHead as MultiCenterHead
+    from ufm.heads import NearestETFHead as NearestETFHead
     from ufm.hierarchy import Tree as Tree
+    from ufm.losses import LDAM as LDAM
+    from ufm.losses import AttractionRepulsion as AttractionRepulsion
+    from ufm.losses import BatchDotRegression as BatchDotRegression
+    from ufm.losses import CenterRegression as CenterRegression
+    from ufm.losses import CenterSquaredError as CenterSquaredError
+    from ufm.losses import CosineAlignment as CosineAlignment
+    from ufm.losses import CosineRegression as CosineRegression
     from ufm.losses import CrossEntropy as CrossEntropy
     from ufm.losses import DotRegression as DotRegression
+    from ufm.losses import FrameTargets as FrameTargets
+    from ufm.losses import HAFrameMix as HAFrameMix
+    from ufm.losses import LogitAdjusted as LogitAdjusted
+    from ufm.losses import SoftTargets as SoftTargets
     from ufm.losses import SquaredError as SquaredError
     from ufm.methods import LBFGS as LBFGS
     from ufm.methods import ClosedForm as ClosedForm
@@ -94,7 +110,13 @@ __getattr__, __dir__, __all__ = attach(
              "procrustes_distance", "smallest_s"), ".geometry"),
         **dict.fromkeys(("class_aware_centers", "proportional_centers"), ".center_counts"),
         "Tree": ".hierarchy",
-        **dict.fromkeys(("CrossEntropy", "DotRegression", "SquaredError"), ".losses"),
+        **dict.fromkeys(
+            ("ETFHead", "HAFrameHead", "LearnableHead", "MultiCenterHead", "NearestETFHead"),
+            ".heads"),
+        **dict.fromkeys(
+            ("AttractionRepulsion", "BatchDotRegression", "CenterRegression", "CenterSquaredError",
+             "CosineAlignment", "CosineRegression", "CrossEntropy", "DotRegression", "FrameTargets",
+             "HAFrameMix", "LDAM", "LogitAdjusted", "SoftTargets", "SquaredError"), ".losses"),
         **dict.fromkeys(
             ("LBFGS", "ClosedForm", "Convex", "GradientDescent", "GradientFlow", "Newton"),
             ".methods"),

@@ -186,7 +186,7 @@ class NearestETFHead(Head):
         member = nn.functional.one_hot(y, self.K).to(H.dtype)
         count = member.sum(0)
         mean = H.mT @ member / count.clamp(min=1)
-        rate = (2 / (self.batches + 2)).clamp(min=self.least_rate)
+        rate = (2 / (self.batches.to(H.dtype) + 2)).clamp(min=self.least_rate)
         moved = self.means.to(H.dtype) + rate * (mean - self.means)
         return torch.where(count > 0, moved, self.means), self.batches + (count > 0)
 

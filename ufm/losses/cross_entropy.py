@@ -48,7 +48,8 @@ class CrossEntropy(Loss):
         return covariance_product(Z, V)
 
     def conjugate(self, U: Tensor, y: Tensor) -> Tensor:
-        Q = add_at_label(U, y, 1.0)
+        # Probabilities may be zero up to rounding, whose logarithm would be NaN.
+        Q = add_at_label(U, y, 1.0).clamp(min=0)
         return Q.xlogy(Q).sum(-2)
 
     def slack(self, U: Tensor, y: Tensor) -> Tensor:

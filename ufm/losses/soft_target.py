@@ -83,11 +83,10 @@ class SoftTargets(Loss):
         Returns:
             S.
         """
-        import torch  # here because command lines name the loss without torch
+        return self._filled(like.new_empty(self.frame.tree.K, self.frame.tree.K))
 
-        K, (blocks, position) = self.frame.tree.K, self._cosine_blocks
-        # Not like.new_empty, which inside a function transform belongs to the transform.
-        S = torch.empty(K, K, dtype=like.dtype, device=like.device)
+    def _filled(self, S: Tensor) -> Tensor:
+        blocks, position = self._cosine_blocks
         for lo, hi, cosine in blocks:
             S[lo:hi, lo:hi] = cosine
         return S[position][:, position]
@@ -101,13 +100,16 @@ class SoftTargets(Loss):
         Returns:
             The log-probabilities.
         """
+        import torch  # here because command lines name the loss without torch
+
         key = (like.dtype, like.device)
-        if key in self._cache:
-            return self._cache[key]
-        found = (self.beta * self.cosines(like)).log_softmax(0)
-        if not found.is_inference():  # such a tensor would be refused by a later backward pass
-            self._cache[key] = found
-        return found
+        if key not in self._cache:
+            # What is kept must not belong to an inference mode or function transform around it.
+            with torch.inference_mode(False):
+                K = self.frame.tree.K
+                S = self._filled(torch.empty(K, K, dtype=like.dtype, device=like.device))
+                self._cache[key] = (self.beta * S).log_softmax(0)
+        return self._cache[key]
 
     def value_and_grad(self, Z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         return divergence_from_targets(Z, self.log_targets(Z)[:, y])
@@ -117,7 +119,8 @@ class SoftTargets(Loss):
 
     def conjugate(self, U: Tensor, y: Tensor) -> Tensor:
         log_T = self.log_targets(U)[:, y]
-        Q = U + log_T.exp()
+        # Probabilities may be zero up to rounding, whose logarithm would be NaN.
+        Q = (U + log_T.exp()).clamp(min=0)
         return (Q.xlogy(Q) - log_T.exp() * log_T).sum(-2)
 
     def slack(self, U: Tensor, y: Tensor) -> Tensor:
