@@ -1,5 +1,8 @@
 """Losses: gradient and Hessian product against autograd, conjugate and Fenchel defect."""
 
+import math
+from fractions import Fraction
+
 import pytest
 import torch
 from tolerances import EXACT
@@ -16,6 +19,7 @@ from ufm.losses import (
     SoftTargets,
     SquaredError,
 )
+from ufm.losses._softmax import divergence_of_change
 
 
 TREE = HAFrame(Tree.from_nested([[3, 1], [0, [2]]]), Exponential(2.0))
@@ -51,6 +55,19 @@ class TestEveryLoss:
         defect = loss.value(Z, Y) + loss.conjugate(U, Y) - (U * Z).sum(-2)
         torch.testing.assert_close(loss.fenchel_defect(U, Z, Y), defect, rtol=EXACT, atol=EXACT)
         assert (defect > 0).all()
+
+    def test_conjugate_is_continuous_up_to_rounding_at_the_edge_of_its_domain(self, loss: Loss):
+        # A dual column that puts nothing on the first class, missed by an ulp either way.
+        U = loss.grad(logits(), Y)
+        if loss.shift_invariant:
+            slack = loss.slack(U, Y)[:, :1]
+            U = U - torch.cat([slack, -slack, 0 * slack, 0 * slack], 1)
+        inside, outside = U.clone(), U.clone()
+        inside[:, 0] += 1e-16
+        outside[:, 0] -= 1e-16
+        torch.testing.assert_close(
+            loss.conjugate(outside, Y), loss.conjugate(inside, Y), rtol=EXACT, atol=EXACT
+        )
 
     def test_fenchel_defect_vanishes_at_the_gradient_only(self, loss: Loss):
         Z = logits()
@@ -103,3 +120,21 @@ def test_dot_regression_gradient_on_the_sphere_is_a_pure_pull():
 def test_dot_regression_refuses_a_target_that_is_not_positive():
     with pytest.raises(ValueError, match="s must be a finite number > 0, got -1"):
         DotRegression(s=-1)
+
+
+@pytest.mark.parametrize("t", [1e-9, -1e-5, 9.9e-3, -9.9e-3, 1.01e-2, -0.5, 2.0])
+def test_divergence_of_a_change_keeps_its_digits(t):
+    # q = (p, 1 - p) moved by p t: KL = p f(t) + (1 - p) f(-p t / (1 - p)), f = (1+t) log(1+t) - t.
+    def f(x):
+        x = Fraction(x)
+        if abs(x) < Fraction(1, 10):
+            return float(sum((-x) ** k / (k * (k - 1)) for k in range(2, 20)))
+        return (1 + float(x)) * math.log1p(float(x)) - float(x)
+
+    p = 0.25
+    Z = torch.tensor([[1.0], [3.0]], dtype=torch.float64).log()
+    change = torch.tensor([[p * t], [-p * t]], dtype=torch.float64)
+    exact = p * f(t) + (1 - p) * f(-p * t / (1 - p))
+    # Just above the switch to the direct form eps/(t^2/2) is lost, 4e-12.
+    rel = 1e-13 if abs(t) < 1e-2 else 1e-11
+    assert divergence_of_change(Z, change).item() == pytest.approx(exact, rel=rel, abs=0)

@@ -110,6 +110,11 @@ def test_floors_and_random_severities(name, convention, five, twenty, severity):
     assert abs(random_severity(D) - severity) < 5.01e-4
 
 
+def test_random_severity_of_three_classes():
+    # Distances 1, 2, 2 of the three pairs.
+    assert random_severity(torch.tensor([[0, 1, 2], [1, 0, 2], [2, 2, 0]])) == pytest.approx(5 / 3)
+
+
 def test_interval_is_the_student_interval_of_the_sample_deviation():
     # Five runs of HAFrame on CIFAR-100, top-1 (haframe.md 5).
     runs = [77.42, 77.52, 77.85, 77.38, 77.45]

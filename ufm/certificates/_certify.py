@@ -50,6 +50,9 @@ def certify(sol: Solution, *, rigorous: bool = False) -> Certificate:
         A certificate of the batch shape of ``sol``. `passed` is the gate; ``bound`` says how good a
         bound there was: ``raw`` and ``infimum`` are first order, the others second.
 
+    Raises:
+        TypeError: If ``rigorous`` and the loss or the fixed frame has no formula in balls.
+
     References:
         Weak duality of the layer-peeled model: [fang2021]_ states the convex programme.
     """
