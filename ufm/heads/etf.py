@@ -15,9 +15,9 @@ from ufm.heads.transform import normalised
 class ETFHead(Head):
     r"""Batch normalisation, unit features, and a fixed simplex ETF.
 
-    Logits :math:`\sqrt{E_W E_H}\,\cos\angle(w_k, h)` times :math:`1`: rows of squared norm E_W,
-    features of squared norm E_H. Train with `ufm.losses.BatchDotRegression`, or with cross-entropy;
-    with E_W = E_H = 1 the probabilities of the latter stay far from one.
+    Logits are :math:`\sqrt{E_W E_H}\,\cos\angle(w_k, h)`: rows of squared norm E_W, features of
+    squared norm E_H. Train with `ufm.losses.BatchDotRegression`, or with cross-entropy; with
+    E_W = E_H = 1 the probabilities of the latter stay far from one (0.252 at most for K = 10).
 
     Args:
         in_features: Width of the backbone's output.
