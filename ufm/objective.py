@@ -349,7 +349,7 @@ def _check_stackable(problems: Sequence[Problem]) -> Problem:
     for problem in _distinct(problems):
         for name in ("K", "d", "loss", "classifier"):
             ours, theirs = getattr(first, name), getattr(problem, name)
-            if ours != theirs:
+            if ours is not theirs and ours != theirs:
                 raise ValueError(f"{name} must be equal across a batch, got {ours} and {theirs}")
         for name in ("reg", "bias"):
             ours, theirs = type(getattr(first, name)), type(getattr(problem, name))

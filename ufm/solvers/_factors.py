@@ -270,6 +270,7 @@ class Factors:
         V = (G.mT @ self._left(X))[:, odd:]
         if self.fixed_W is not None:
             return V
-        # Transposed, since a matrix times a single column (d = 1) takes another route in a batch.
-        W = (X[:, K - odd :].mT @ G.mT).mT[:, :K]
-        return torch.cat([W, V], 1)
+        right = X[:, K - odd :]
+        # A matrix times a single column takes another route in a batch than alone.
+        W = G @ right if X.shape[-1] > 1 else (right.mT @ G.mT).mT
+        return torch.cat([W[:, :K], V], 1)

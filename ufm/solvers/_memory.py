@@ -28,14 +28,15 @@ class Memory:
     4m times. An unusable pair has a zero row and column in :math:`R^{-1}`.
 
     Attributes:
-        pairs: s in the first m rows and y in the last m, ``(B, 2m, P)``; updated in place.
-        R_inverse: ``(B, m, m)``.
+        pairs: ``(B, m, 2, P)``, s and y of each slot; filled from the first slot on and updated
+            in place.
+        R_inverse: ``(B, m, m)``, in place too.
         D: ``<s_i, y_i>`` ``(B, m)``.
         YY: ``<y_i, y_j>`` ``(B, m, m)``.
         gamma: Scale of the initial inverse Hessian ``(B,)``.
     """
 
-    pairs: Float[Tensor, "B twom P"]
+    pairs: Float[Tensor, "B m 2 P"]
     R_inverse: Float[Tensor, "B m m"]
     D: Float[Tensor, "B m"]
     YY: Float[Tensor, "B m m"]
@@ -52,8 +53,9 @@ class Memory:
         Returns:
             The memory.
         """
-        (B, P), new = x.shape, x.new_zeros
-        return cls(new(B, 2 * m, P), new(B, m, m), new(B, m), new(B, m, m), new(B) + 1)
+        (B, P), zeros = x.shape, x.new_zeros
+        pairs = x.new_empty(B, m, 2, P)
+        return cls(pairs, zeros(B, m, m), zeros(B, m), zeros(B, m, m), zeros(B) + 1)
 
     def select(self, index: Int[Tensor, "S"]) -> Memory:
         """The sub-batch at ``index``.
@@ -93,7 +95,7 @@ class Memory:
         x: tuple[Float[Tensor, "B P"], Float[Tensor, "B P"]],
         grad: tuple[Float[Tensor, "B P"], Float[Tensor, "B P"]],
         *,
-        slot: int,
+        count: int,
         usable: Bool[Tensor, "B"],
     ) -> tuple[Memory, Float[Tensor, "B P"]]:
         """Replace the oldest pair, and give the next direction.
@@ -101,45 +103,53 @@ class Memory:
         Args:
             x: Coordinates before and after a step.
             grad: Gradients there.
-            slot: Place in the ring, step number modulo m.
+            count: Pairs stored before.
             usable: Whether to use the pair, beside the curvature condition.
 
         Returns:
             The memory, and minus its inverse Hessian times the new gradient.
         """
-        pairs, m = self.pairs, self.D.shape[-1]
-        torch.sub(x[1], x[0], out=pairs[:, slot])
-        torch.sub(grad[1], grad[0], out=pairs[:, m + slot])
-        both = torch.stack([pairs[:, m + slot], grad[1]], 1)
+        m = self.D.shape[-1]
+        slot, used = count % m, min(count + 1, m)
+        torch.sub(x[1], x[0], out=self.pairs[:, slot, 0])
+        torch.sub(grad[1], grad[0], out=self.pairs[:, slot, 1])
+        both = torch.stack([self.pairs[:, slot, 1], grad[1]], 1)
+        pairs = self.pairs[:, :used].flatten(1, 2)
         with_change, with_grad = (both @ pairs.mT).unbind(1)
         memory = self._append(with_change, slot=slot, usable=usable)
-        return memory, memory._direction(with_grad, grad[1])
+        return memory, memory._direction(with_grad, grad[1], pairs)
 
     def _append(
-        self, products: Float[Tensor, "B twom"], *, slot: int, usable: Bool[Tensor, "B"]
+        self, products: Float[Tensor, "B twok"], *, slot: int, usable: Bool[Tensor, "B"]
     ) -> Memory:
-        with_S, with_Y = products.tensor_split(2, -1)
+        with_S, with_Y = products[:, 0::2], products[:, 1::2]
+        used = with_S.shape[-1]
         sy, yy = with_S[:, slot], with_Y[:, slot]
         good = usable & (sy > CURVATURE * yy)
         rho = torch.where(good, 1 / sy, 0.0)
-        R_inverse = self.R_inverse.clone()
+        R_inverse = self.R_inverse[:, :used, :used]
         R_inverse[:, slot, :] = 0.0
         R_inverse[:, :, slot] = 0.0
         column = -rho.unsqueeze(-1) * (R_inverse @ with_S.unsqueeze(-1)).squeeze(-1)
         column[:, slot] = rho
         R_inverse[:, :, slot] = column
-        self.YY[:, slot, :] = with_Y
-        self.YY[:, :, slot] = with_Y
+        self.YY[:, slot, :used] = with_Y
+        self.YY[:, :used, slot] = with_Y
         self.D[:, slot] = sy
-        return replace(self, R_inverse=R_inverse, gamma=torch.where(good, sy / yy, self.gamma))
+        return replace(self, gamma=torch.where(good, sy / yy, self.gamma))
 
     def _direction(
-        self, products: Float[Tensor, "B twom"], grad: Float[Tensor, "B P"]
+        self,
+        products: Float[Tensor, "B twok"],
+        grad: Float[Tensor, "B P"],
+        pairs: Float[Tensor, "B twok P"],
     ) -> Float[Tensor, "B P"]:
-        with_S, with_Y = products.tensor_split(2, -1)
-        gamma = self.gamma.unsqueeze(-1)
-        alpha = (self.R_inverse @ with_S.unsqueeze(-1)).squeeze(-1)
-        curved = (self.YY @ alpha.unsqueeze(-1)).squeeze(-1) - with_Y
-        weight = torch.addcmul(self.D * alpha, gamma, curved).unsqueeze(-2) @ self.R_inverse
-        mix = torch.cat([-weight, (gamma * alpha).unsqueeze(-2)], -1)
-        return torch.baddbmm((-gamma * grad).unsqueeze(-2), mix, self.pairs).squeeze(-2)
+        with_S, with_Y = products[:, 0::2], products[:, 1::2]
+        used, gamma = with_S.shape[-1], self.gamma.unsqueeze(-1)
+        R_inverse, YY = self.R_inverse[:, :used, :used], self.YY[:, :used, :used]
+        alpha = (R_inverse @ with_S.unsqueeze(-1)).squeeze(-1)
+        curved = (YY @ alpha.unsqueeze(-1)).squeeze(-1) - with_Y
+        weight = torch.addcmul(self.D[:, :used] * alpha, gamma, curved)
+        weight = (weight.unsqueeze(-2) @ R_inverse).squeeze(-2)
+        mix = torch.stack([-weight, gamma * alpha], -1).flatten(1)
+        return torch.baddbmm((-gamma * grad).unsqueeze(-2), mix.unsqueeze(-2), pairs).squeeze(-2)

@@ -178,9 +178,8 @@ def _step(state: Iterate, gtol: float) -> Iterate:
     accepted, new = _search(state, running)
     lost = running & ~accepted
     norm = _norm(new.grad)
-    slot = state.count % state.memory.D.shape[-1]
     memory, direction = state.memory.update(
-        (state.x, new.x), (state.grad, new.grad), slot=slot, usable=accepted
+        (state.x, new.x), (state.grad, new.grad), count=state.count, usable=accepted
     )
     slope = (new.grad * direction).sum(-1)
     steepest = lost | ~(slope < 0)
@@ -188,7 +187,9 @@ def _step(state: Iterate, gtol: float) -> Iterate:
     slope = torch.where(steepest, -norm.square(), slope)
     # On a sphere a longer step than twice the radius only turns back.
     reach = 2 * state.chart.radius2.sqrt() / _norm(direction)
-    trial = torch.where(steepest, _first_trial(new.x, norm), reach.clamp(max=1))
+    trial = reach.clamp(max=1)
+    if bool(steepest.any()):
+        trial = torch.where(steepest, _first_trial(new.x, norm), trial)
     code = torch.where(accepted, _code(norm, new.mu, gtol), state.code)
     useful = (norm < state.least) | (new.value < state.value - _noise(state.value))
     idle = torch.where(useful, 0, state.idle + 1)
@@ -197,7 +198,7 @@ def _step(state: Iterate, gtol: float) -> Iterate:
     return replace(
         state, x=new.x, value=new.value, grad=new.grad, grad_norm=norm, code=code,
         direction=direction, slope=slope, trial=trial, steepest=steepest,
-        memory=memory.forget(lost), least=norm.minimum(state.least), idle=idle,
+        memory=memory.forget(lost) if bool(lost.any()) else memory, least=norm.minimum(state.least), idle=idle,
         count=state.count + 1,
     )  # fmt: skip
 
