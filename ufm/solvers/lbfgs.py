@@ -182,6 +182,8 @@ def _step(state: Iterate, gtol: float) -> Iterate:
         (state.x, new.x), (state.grad, new.grad), count=state.count, usable=accepted
     )
     slope = (new.grad * direction).sum(-1)
+    if bool(lost.any()):
+        memory = memory.forget(lost)
     steepest = lost | ~(slope < 0)
     direction = torch.where(steepest.unsqueeze(-1), -new.grad, direction)
     slope = torch.where(steepest, -norm.square(), slope)
@@ -198,8 +200,7 @@ def _step(state: Iterate, gtol: float) -> Iterate:
     return replace(
         state, x=new.x, value=new.value, grad=new.grad, grad_norm=norm, code=code,
         direction=direction, slope=slope, trial=trial, steepest=steepest,
-        memory=memory.forget(lost) if bool(lost.any()) else memory, least=norm.minimum(state.least), idle=idle,
-        count=state.count + 1,
+        memory=memory, least=norm.minimum(state.least), idle=idle, count=state.count + 1,
     )  # fmt: skip
 
 
