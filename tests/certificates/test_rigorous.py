@@ -94,6 +94,15 @@ def test_planted_dual_matrices_never_raise_the_lower_bound(problem):
             assert 0 <= lower <= upper
 
 
+def test_a_dual_matrix_within_the_ridge_is_not_scaled_up():
+    # Above the threshold the optimum is zero and the gradient there is inside the limit.
+    problem = ufm.Problem(K=3, d=2, n=(5, 2, 1), reg=ufm.ClassMeanDecay(1.0, 1.0))
+    zero = ufm.Solution.from_arrays(problem, torch.zeros(3, 2), torch.zeros(2, 3))
+    lower, upper = certify(zero, rigorous=True).bracket[0]
+    assert lower <= math.log(3) <= upper
+    assert upper - lower < 1e-15
+
+
 def test_the_lower_end_is_never_below_the_infimum_of_the_losses():
     # The maximum of a ball with zero has a radius of its own.
     problem = ufm.Problem(K=3, d=3, n=(1, 1, 1), reg=ufm.WeightDecay(1e-160, 1e-160))
@@ -125,10 +134,13 @@ class TestBalls:
                     assert float(bound.upper()) <= norm * (1 + 1e-12)
 
     def test_rounding_is_outwards(self):
-        third = flint.arb(1) / 3
-        assert flint.arb(_balls.float_below(third)) <= third.lower()
-        assert flint.arb(_balls.float_above(third)) >= third.upper()
-        assert _balls.float_above(third) - _balls.float_below(third) < 1e-15
+        # Ends of more bits than a float has, whose nearest float is on either side.
+        with flint.ctx.workprec(_balls.PRECISION):
+            for k in range(1, 20):
+                x = flint.arb(k) / 21
+                assert flint.arb(_balls.float_below(x)) <= x.lower()
+                assert flint.arb(_balls.float_above(x)) >= x.upper()
+                assert _balls.float_above(x) - _balls.float_below(x) < 1e-15
         assert _balls.float_below(flint.arb("nan")) == -math.inf
 
     @pytest.mark.parametrize("spec", [

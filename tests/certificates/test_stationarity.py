@@ -49,6 +49,20 @@ def test_unused_budget_is_not_a_kkt_point():
     torch.testing.assert_close(half.residual, expected.expand(3), rtol=EXACT, atol=0)
 
 
+@pytest.mark.parametrize(
+    ("reg", "is_kkt"),
+    [(ufm.Sphere(1, 1), True), (ufm.VectorBudget(1, 1), False), (ufm.AverageBudget(1, 1), False)],
+)
+def test_a_multiplier_of_the_wrong_sign_counts_on_spheres_only(reg, is_kkt):
+    # Features opposite to their class: the worst point of the sphere, stationary there; in the ball
+    # shrinking them helps.
+    problem = ufm.Problem(K=3, d=2, n=(1, 1, 1), reg=reg)
+    M = ufm.etf(3, 2)
+    cert = certify(ufm.Solution.from_arrays(problem, M, -M.mT))
+    assert (cert.stationarity < EXACT) == is_kkt
+    assert not cert.passed
+
+
 def test_residual_per_sample_finds_the_wrong_sample():
     problem = ufm.Problem(
         K=3, d=2, n=(4, 3, 2), reg=ufm.VectorBudget(1, 1), classifier=ufm.Fixed(ufm.SimplexETF())
