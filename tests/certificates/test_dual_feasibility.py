@@ -19,12 +19,15 @@ from ufm.geometry.frames import frame
 def conjugate(problem: ufm.Problem, U: torch.Tensor) -> torch.Tensor:
     """Conjugate of every column, infinite outside the domain beyond rounding."""
     label = U.diagonal()
-    size = 1e-14 * (1 + U.abs().max())
+    # Y = U diag(pi) mixes its columns when it is projected, so a column of U carries the rounding
+    # of the largest entry of Y over its own share of the risk.
+    pi = torch.tensor(problem.pi, dtype=torch.float64)
+    size = 1e-14 * (1 + (U * pi).abs().max() / pi)
     match problem.loss:
         case ufm.CrossEntropy():
             Q = U + torch.eye(problem.K, dtype=torch.float64)
-            assert Q.min() >= -size
-            assert U.sum(0).abs().max() <= problem.K * size
+            assert (Q >= -size).all()
+            assert (U.sum(0).abs() <= problem.K * size).all()
             Q = Q.clamp(min=0)
             return Q.xlogy(Q).sum(0)
         case ufm.SquaredError():
