@@ -26,7 +26,7 @@ def conjugate(problem: ufm.Problem, U: torch.Tensor) -> torch.Tensor:
     match problem.loss:
         case ufm.CrossEntropy():
             Q = U + torch.eye(problem.K, dtype=torch.float64)
-            assert (Q >= -size).all()
+            assert (Q + size >= 0).all()
             assert (U.sum(0).abs() <= problem.K * size).all()
             Q = Q.clamp(min=0)
             return Q.xlogy(Q).sum(0)
