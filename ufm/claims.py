@@ -23,6 +23,7 @@ EVIDENCE_FILE = "evidence.json"
 _ID = re.compile(r"[a-z]+\d{4}\.[a-z0-9]+(-[a-z0-9]+)*")
 _ARXIV = re.compile(r"\d{4}\.\d{4,5}")
 _DOI = re.compile(r"10\.\d{4,9}/\S+")
+_OPENREVIEW = re.compile(r"openreview:[A-Za-z0-9_-]{10}")
 
 
 class Kind(enum.Enum):
@@ -77,13 +78,13 @@ class Source:
 
     Attributes:
         key: Bibliography key.
-        where: arXiv number or DOI.
+        where: arXiv number or DOI, or ``openreview:`` and the forum id of a paper with neither.
         provenance: Whether the text was read, is quoted, or the statement was derived here as an
             extension of the paper.
         number: The paper's own number of the statement, where it was read; else empty.
 
     Raises:
-        ValueError: If ``where`` is neither.
+        ValueError: If ``where`` is none of these.
     """
 
     key: str
@@ -92,11 +93,15 @@ class Source:
     number: str = ""
 
     def __post_init__(self):
-        if not (_ARXIV.fullmatch(self.where) or _DOI.fullmatch(self.where)):
-            raise ValueError(f"where must be an arXiv number or a DOI, got {self.where!r}")
+        if not any(form.fullmatch(self.where) for form in (_ARXIV, _DOI, _OPENREVIEW)):
+            raise ValueError(
+                f"where must be an arXiv number, a DOI or openreview:<forum id>, got {self.where!r}"
+            )
 
     def __str__(self) -> str:
-        link = ("arXiv:" if _ARXIV.fullmatch(self.where) else "doi:") + self.where
+        link = self.where
+        if not _OPENREVIEW.fullmatch(link):
+            link = ("arXiv:" if _ARXIV.fullmatch(link) else "doi:") + link
         number = f", {self.number}" if self.number else ""
         relation = "extends " if self.provenance is Provenance.DERIVED else ""
         return f"{relation}{self.key} ({link}{number}), {self.provenance.value}"

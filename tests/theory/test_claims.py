@@ -107,14 +107,17 @@ def test_registration_refuses_bad_claims():
 
 
 def test_sources_and_domains_are_checked():
-    with pytest.raises(ValueError, match="where must be an arXiv number or a DOI, got 'NeurIPS'"):
-        Source("fang2021", "NeurIPS")
+    for where in ("NeurIPS", "openreview:RJEC9"):
+        with pytest.raises(ValueError, match=f"where must be an arXiv number.* got '{where}'"):
+            Source("fang2021", where)
     with pytest.raises(ValueError, match="domain must say where"):
         Evidence(CLAIM.id, "m.f", NUMERIC, " ", True)
     printed = Source("fang2021", "2101.12699", Provenance.PRINTED, "Theorem 5")
     assert str(printed) == "fang2021 (arXiv:2101.12699, Theorem 5), as printed"
     ours = Source("welch1974", "10.1109/TIT.1974.1055219", Provenance.DERIVED)
     assert str(ours) == "extends welch1974 (doi:10.1109/TIT.1974.1055219), derived here"
+    forum = Source("yan2024", "openreview:RJEC9fZ9Ma", Provenance.PRINTED, "Theorem 3.3")
+    assert str(forum) == "yan2024 (openreview:RJEC9fZ9Ma, Theorem 3.3), as printed"
 
 
 def test_predicting_where_a_claim_does_not_apply():
