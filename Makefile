@@ -5,7 +5,7 @@ PYTHON ?= python3
 PIP_FLAGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := convex,rigorous,proofs,figures,dev
+EXTRAS := convex,rigorous,proofs,figures,deep,dev
 READY := $(VENV)/.ready
 
 export OMP_NUM_THREADS ?= 1
