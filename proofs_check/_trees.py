@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+import random
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -115,3 +117,38 @@ def solved(A: sp.Matrix, b: sp.Matrix) -> sp.Matrix:
     size = A.shape[0]
     left, right = both[:, :size], both[:, size:]
     return left.lu_solve(right).to_Matrix()
+
+
+def symmetric_nested(arities: Sequence[int]) -> Any:
+    """Nested lists of a tree whose nodes of one level have equally many children.
+
+    Args:
+        arities: Children of a node, from the lowest level up.
+
+    Returns:
+        The lists, classes in order.
+    """
+    nodes: list[Any] = list(range(math.prod(arities)))
+    for arity in arities:
+        nodes = [nodes[i : i + arity] for i in range(0, len(nodes), arity)]
+    return nodes[0]
+
+
+def random_nested(K: int, seed: int) -> Any:
+    """Nested lists of a random tree, with chains and leaves at different depths.
+
+    Args:
+        K: Number of classes.
+        seed: Seed.
+
+    Returns:
+        The lists.
+    """
+    rng = random.Random(seed)
+    nodes: list[Any] = list(range(K))
+    rng.shuffle(nodes)
+    while len(nodes) > 1:
+        size = min(len(nodes), rng.choice((2, 2, 3, 5)))
+        joined = [nodes.pop(rng.randrange(len(nodes))) for _ in range(size)]
+        nodes.append([joined] if rng.random() < 0.2 else joined)
+    return nodes[0]

@@ -10,7 +10,7 @@ import torch
 from proofs_check._blocks import IJ
 from proofs_check._harness import evidence
 from proofs_check._proof import Proof, points
-from proofs_check._trees import SHAPES, Node, nodes, similarities, solved, symbolic_tree
+from proofs_check._trees import SHAPES, Node, indicator, nodes, similarities, solved, symbolic_tree
 from ufm.claims import EvidenceKind
 from ufm.geometry import Exponential, similarity_matrix, smallest_s
 from ufm.geometry.similarity import Table

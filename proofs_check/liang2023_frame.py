@@ -1,4 +1,4 @@
-"""Evidence for Liang and Davis (2023): the frame in closed form, and the simplex ETF as one case."""
+"""Evidence for Liang and Davis (2023): the frame in closed form, and the flat tree."""
 
 from __future__ import annotations
 
