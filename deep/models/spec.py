@@ -42,26 +42,29 @@ class ResNet:
 
 @spec
 class WideResNet:
-    """Wide ResNet of 6m + 4 layers with pre-activation blocks.
+    """Wide ResNet of 6m + 4 layers with pre-activation blocks, without dropout.
 
-    The defaults are the paper's ReLU and batch-norm momentum .1 (PyTorch's convention, the share of
-    the new batch). The hierarchy-aware frame's runs have ``leak=0.1, momentum=0.001``.
+    The defaults are the paper's. The hierarchy-aware frame's runs, whose code has the backbone from
+    semi-supervised learning, have ``leak=0.1, momentum=0.001, raw_transitions=True``.
 
     Attributes:
         depth: 28, or any other 6m + 4.
         k: Widening factor: stages of 16k, 32k, 64k channels.
         leak: Slope of the activation at negative inputs; 0 is ReLU.
         momentum: Share of a batch in the running statistics, in (0, 1].
+        raw_transitions: Whether the first block of the second and third stage takes its input as
+            it is; else all blocks begin with batch norm and activation.
 
     References:
-        Zagoruyko and Komodakis (2016) [zagoruyko2016]_; Liang and Davis (2023) [liang2023]_ for the
-        other values.
+        Zagoruyko and Komodakis (2016) [zagoruyko2016]_; Liang and Davis (2023) [liang2023]_,
+        released code, for the other values.
     """
 
     depth: int = 28
     k: int = 8
     leak: float = 0.0
     momentum: float = 0.1
+    raw_transitions: bool = False
 
     def __post_init__(self):
         check_depth(self.depth, step=6, offset=4)
