@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import final
 
 from ufm.counts import exponential_sizes, step_weights
-from ufm.geometry.specs import SimplexETF
-from ufm.losses import CrossEntropy, DotRegression, Loss
+from ufm.geometry.specs import OrthogonalFrame, SimplexETF
+from ufm.losses import CenterSquaredError, CrossEntropy, DotRegression, Loss
 from ufm.problem import (
     AverageBudget,
     ClassMeanDecay,
     Fixed,
     FreeBias,
+    Learnable,
     PenalisedBias,
     Problem,
     Sphere,
@@ -179,4 +180,58 @@ def _vectors() -> list[Case]:
     ]  # fmt: skip
 
 
-CASES: tuple[Case, ...] = (*_budgets(), *_ridges(), *_vectors())
+def center_problem(
+    f: tuple[int, ...],
+    n: tuple[int, ...],
+    lam: tuple[float, float],
+    *,
+    theta: float = 0.2,
+    d: int | None = None,
+    fixed: bool = False,
+) -> Problem:
+    """Problem P of a multi-center frame, on the logits of the mean directions.
+
+    Args:
+        f: Centers of each class.
+        n: Class sizes.
+        lam: ``(lam_W, lam_H)``.
+        theta: Angle of the centers.
+        d: Feature dimension; K by default.
+        fixed: Fix the frame, with unit vectors.
+
+    Returns:
+        The problem.
+    """
+    K = len(n)
+    return Problem(
+        K=K, d=d or K, n=n, loss=CenterSquaredError.of(f, n=n, theta=theta), reg=WeightDecay(*lam),
+        classifier=Fixed(OrthogonalFrame()) if fixed else Learnable(),
+    )  # fmt: skip
+
+
+def _centers() -> list[Case]:
+    n, rising, equal, ten = (40, 20, 8, 3), (1, 2, 3, 5), (3,) * 4, (10,) * 4
+    fixed = [
+        (1e-3, 0.2, 4, 0.0510281643), (1e-2, 0.2, 5, 0.2658635341),
+        (1e-3, 0.7, 4, 0.0397664195), (1e-2, 0.7, 6, 0.2273140026),
+    ]  # fmt: skip
+    return [
+        *(
+            Case(
+                f"centers-fixed-{lam:g}-{theta:g}",
+                center_problem(rising, n, (0.0, lam), theta=theta, d=d, fixed=True),
+                value,
+            )
+            for lam, theta, d, value in fixed
+        ),
+        Case("centers", center_problem(rising, n, (2e-3, 2e-3), d=7), 0.0407939119),
+        Case("centers-right-angle", center_problem(rising, n, (2e-3, 2e-3), theta=math.pi / 2)),
+        Case("centers-balanced", center_problem(equal, ten, (5e-3, 5e-3)), 0.0999000519),
+        Case("centers-balanced-zero", center_problem(equal, ten, (0.5, 0.5)), 0.5),
+        Case("centers-one-lost", center_problem(equal, n, (3e-2, 1e-2))),
+        Case("centers-two-lost", center_problem(equal, n, (1e-1, 1e-2))),
+        Case("centers-none-lost", center_problem((1, 2, 3, 6), n, (1e-1, 1e-2))),
+    ]
+
+
+CASES: tuple[Case, ...] = (*_budgets(), *_ridges(), *_vectors(), *_centers())

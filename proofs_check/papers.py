@@ -14,6 +14,11 @@ from proofs_check import (
     papyan2020_instances,
     predictions,
     ridge_instances,
+    yan2024,
+    yan2024_instances,
+    yan2024_losses,
+    yan2024_rules,
+    yan2024_simulations,
     yang2022,
     zhu2021,
     zhu2021_instances,
@@ -35,6 +40,11 @@ MODULES = (
     yang2022,
     hong2024,
     ridge_instances,
+    yan2024,
+    yan2024_instances,
+    yan2024_losses,
+    yan2024_rules,
+    yan2024_simulations,
     predictions,
 )
 

@@ -15,33 +15,65 @@ from ufm.problem import Problem
 
 if TYPE_CHECKING:
     from ufm.theory.geometries import balanced_factors as balanced_factors
+    from ufm.theory.geometries import center_optimum as center_optimum
     from ufm.theory.geometries import centring as centring
     from ufm.theory.geometries import collapsed as collapsed
+    from ufm.theory.geometries import diagonal_pair as diagonal_pair
     from ufm.theory.geometries import etf_pair as etf_pair
     from ufm.theory.geometries import majority_etf_pair as majority_etf_pair
     from ufm.theory.geometries import two_angle_pair as two_angle_pair
+    from ufm.theory.tree_geometries import calibrated_features as calibrated_features
+    from ufm.theory.tree_geometries import frame_value as frame_value
+    from ufm.theory.tree_geometries import level_matrix as level_matrix
+    from ufm.theory.tree_geometries import max_margin as max_margin
+    from ufm.theory.tree_geometries import smallest_fit as smallest_fit
+    from ufm.theory.tree_geometries import smallest_margin as smallest_margin
+    from ufm.theory.tree_geometries import smallest_radius as smallest_radius
 
 __getattr__, __dir__, _ = attach(
     __name__,
     dict.fromkeys(
         (
             "balanced_factors",
+            "center_optimum",
             "centring",
             "collapsed",
+            "diagonal_pair",
             "etf_pair",
             "majority_etf_pair",
             "two_angle_pair",
         ),
         ".geometries",
+    )
+    | dict.fromkeys(
+        (
+            "calibrated_features",
+            "frame_value",
+            "level_matrix",
+            "max_margin",
+            "smallest_fit",
+            "smallest_margin",
+            "smallest_radius",
+        ),
+        ".tree_geometries",
     ),
 )
 __all__ = [
     "balanced_factors",
+    "calibrated_features",
+    "center_optimum",
     "centring",
     "collapsed",
+    "diagonal_pair",
     "etf_pair",
+    "frame_value",
+    "level_matrix",
     "majority_etf_pair",
+    "max_margin",
     "predict",
+    "smallest_fit",
+    "smallest_margin",
+    "smallest_radius",
     "two_angle_pair",
 ]
 
@@ -71,3 +103,5 @@ def predict(problem: Problem) -> list[Prediction]:
 
 # Last, because the statements use the lazy names above; in the order of the papers' years.
 from ufm.theory import papyan2020, zhu2021, fang2021, fang2021_collapse, yang2022, hong2024  # noqa: E402, F401, I001
+from ufm.theory import liang2023, liang2023_features, liang2023_targets  # noqa: E402, F401
+from ufm.theory import yan2024, yan2024_losses, yan2024_rules  # noqa: E402, F401

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from ufm.claims import Assumption
-from ufm.geometry.specs import SimplexETF
-from ufm.losses import CrossEntropy, DotRegression
+from ufm.geometry.specs import MultiCenter, OrthogonalFrame, SimplexETF
+from ufm.losses import CenterSquaredError, CrossEntropy, DotRegression
 from ufm.problem import (
     AverageBudget,
     ClassMeanDecay,
@@ -110,3 +110,30 @@ EQUAL_GROUP = Assumption("two classes of equal size and share", lambda p: bool(e
 UNEQUAL = Assumption("all shares different", lambda p: len(set(p.pi)) == p.K)
 ETF_FITS = Assumption("d >= K - 1", lambda p: p.d >= p.K - 1)
 FULL_WIDTH = Assumption("d >= K", lambda p: p.d >= p.K)
+
+
+def _is_problem_p(problem: Problem) -> bool:
+    loss = problem.loss
+    if not isinstance(loss, CenterSquaredError):
+        return False
+    mean = sum(f * n for f, n in zip(loss.f, problem.n, strict=True)) / problem.N
+    return problem.weights is None and abs(loss.mean_centers / mean - 1) < 1e-12
+
+
+def _has_orthonormal_rows(problem: Problem) -> bool:
+    classifier = problem.classifier
+    if not isinstance(classifier, Fixed):
+        return False
+    frame = classifier.frame
+    return isinstance(frame, OrthogonalFrame | MultiCenter) and frame.E_W == 1.0
+
+
+PROBLEM_P = Assumption("multi-center squared error over S = sum f_k n_k", _is_problem_p)
+ORTHONORMAL_ROWS = Assumption("classifier fixed to orthonormal rows", _has_orthonormal_rows)
+FEATURE_RIDGE = Assumption(
+    "ridge on every feature", lambda p: isinstance(p.reg, WeightDecay) and p.reg.lam_H > 0
+)
+EQUAL_CENTERS = Assumption(
+    "equally many centers a class",
+    lambda p: isinstance(p.loss, CenterSquaredError) and len(set(p.loss.f)) == 1,
+)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from numpy.typing import ArrayLike
 
 from ufm._typing import Float, Tensor
 from ufm.geometry.frames import etf
 from ufm.geometry.gram import Geometry
+from ufm.geometry.multicenter_optimum import (
+    MultiCenterOptimum,
+    fixed_frame_optimum,
+    learnable_frame_optimum,
+)
 
 
 Angle = tuple[float, float]
@@ -129,3 +136,44 @@ def two_angle_pair(K_A: int, K_B: int, *, E_W: float, E_H: float, W: Angle, H: A
         return norm2**0.5 * vectors
 
     return Geometry.of(rows(E_W, W), rows(E_H, H).mT, torch.arange(K_A + K_B))
+
+
+def diagonal_pair(norm2_W: Sequence[float], norm2_H: Sequence[float]) -> Geometry:
+    """Orthogonal rows, each along its class's mean.
+
+    Args:
+        norm2_W: Squared norm of each row.
+        norm2_H: Squared norm of each class mean.
+
+    Returns:
+        The geometry: all three Gram matrices diagonal.
+    """
+    W, H = (torch.tensor(norm2, dtype=torch.float64) for norm2 in (norm2_W, norm2_H))
+    zero = torch.zeros((), dtype=torch.float64)
+    return Geometry(W.diag(), H.diag(), (W * H).sqrt().diag(), zero)
+
+
+def center_optimum(
+    f: Sequence[int],
+    n: Sequence[int],
+    *,
+    theta: float,
+    lam_H: float,
+    lam_W: float | None = None,
+) -> MultiCenterOptimum:
+    """Closed optimum of problem P of a multi-center frame, from plain numbers.
+
+    Args:
+        f: Centers of each class.
+        n: Class sizes.
+        theta: Angle of the centers.
+        lam_H: Ridge on the features.
+        lam_W: Ridge on the class vectors; None if the frame is fixed, with unit vectors.
+
+    Returns:
+        The optimum.
+    """
+    centers, sizes = (torch.tensor(x, dtype=torch.float64) for x in (f, n))
+    if lam_W is None:
+        return fixed_frame_optimum(centers, sizes, theta=theta, lam_H=lam_H)
+    return learnable_frame_optimum(centers, sizes, theta=theta, lam_W=lam_W, lam_H=lam_H)
