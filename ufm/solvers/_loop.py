@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import torch
 
@@ -19,6 +19,7 @@ FAR = 1e12
 COMPACT_BELOW = 0.9
 
 
+@runtime_checkable
 class State(Protocol):
     """A batch of iterates as a frozen dataclass; every tensor leads with the batch axis.
 
