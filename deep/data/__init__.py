@@ -1,4 +1,4 @@
 """Image sets: read, cut to a profile, augmented on the device.
 
-`deep.data.spec` is torch-free and holds what a recipe states.
+`deep.data.spec` and `deep.data.sources` are torch-free; import from the submodules.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, get_args
 
 from ufm._spec import spec
@@ -118,6 +119,9 @@ class Data:
         size: Side in pixels to which the images of folders are brought; 0 asks for equal images.
         fit: How folder images get there: ``"stretch"`` resizes both sides, ``"crop"`` resizes the
             shorter side to ``8/7`` of the size and keeps the centre.
+        mean: Channel means the images are normalised with; empty takes those of the source.
+        std: Channel standard deviations likewise. Papers differ here: the long-tail literature
+            uses CIFAR-10's for CIFAR-100 too.
     """
 
     source: Source = "digits"
@@ -127,6 +131,8 @@ class Data:
     holdout: int = 0
     size: int = 0
     fit: Literal["stretch", "crop"] = "stretch"
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
 
     def __post_init__(self):
         _one_of("source", self.source, get_args(Source))
@@ -136,6 +142,13 @@ class Data:
         check_count("size", self.size, 0)
         if self.source in NEEDS_PATH and not self.path:
             raise ValueError(f"path must be given for source {self.source!r}, got ''")
+        if len(self.mean) != len(self.std):
+            raise ValueError(
+                f"mean and std must be given together, got {len(self.mean)} and {len(self.std)}"
+            )
+        for c, std in enumerate(self.std):
+            check_number(f"mean[{c}]", self.mean[c], -math.inf)
+            check_number(f"std[{c}]", std, strict=True)
         if not isinstance(self.profile, Profile):
             raise ValueError(
                 f"profile must be Balanced, LongTail, StepTail or Sizes, got {self.profile!r}"
