@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import core, measure
+from benchmarks import core, frames, losses, measure
 
 
 BENCHMARKS = {
@@ -15,6 +15,8 @@ BENCHMARKS = {
     "batch": core.batch,
     "closed_forms": core.closed_forms,
     "start_up": core.start_up,
+    "frames": frames.frames,
+    "frame_losses": losses.losses,
 }
 RESULTS = Path(__file__).parent / "results"
 

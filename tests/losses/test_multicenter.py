@@ -244,3 +244,15 @@ def test_rows_without_centers_are_one_center_a_class():
     whole = CenterRegression().value(H, W, y)
     target = torch.nn.functional.one_hot(y, 4).double()
     assert_close(whole, (H @ W.mT - target).square().sum(-1) / 2, rtol=EXACT, atol=0)
+
+
+@pytest.mark.parametrize("weighting", ["one", "cos_alpha"])
+def test_reading_own_centers_alone_changes_nothing(weighting):
+    """Of many classes only a sample's own centers are read; without their places, all are."""
+    f = (1, 2, 3) * 20
+    spec, y, loss = ufm.MultiCenter(f, 0.4), torch.arange(7) * 8, CosineRegression(weighting)
+    parts, H = multicenter_frame(spec), random(7, spec.d_min)
+    everything = loss.value(H, Centers(parts.W, parts.centers, parts.owner), y)
+    assert_close(loss.value(H, parts, y), everything, rtol=EXACT, atol=EXACT)
+    assert_close(loss.value(H, parts.W, y), (1 - H.mT[y].diagonal() / H.norm(dim=-1)).square()
+                 + 6e-4 * (H.norm(dim=-1) - 1).square(), rtol=EXACT, atol=EXACT)  # fmt: skip

@@ -25,11 +25,14 @@ class Centers:
         W: Class vectors w_k ``(K, d)``, the classifier that the papers keep for inference.
         centers: All centers ``(F, d)``, F = sum of f, in blocks of a class.
         owner: Class of each center ``(F,)``.
+        slots: Places of each class's centers ``(K, max f)``, F where a class has fewer; None for
+            losses to compare all owners instead.
     """
 
     W: Float[Tensor, "K d"]
     centers: Float[Tensor, "F d"]
     owner: Int[Tensor, "F"]
+    slots: Int[Tensor, "K m"] | None = None
 
     @property
     def mean(self) -> Float[Tensor, "K d"]:
@@ -68,7 +71,27 @@ def multicenter_frame(spec: MultiCenter, d: int | None = None) -> Centers:
     owner = torch.repeat_interleave(torch.arange(K), torch.tensor(spec.f))
     V = torch.zeros(F, d, dtype=torch.float64)
     V[:, K : K + F].fill_diagonal_(spec.E_W**0.5)
-    return Centers(W, math.cos(spec.theta) * V + math.sin(spec.theta) * W[owner], owner)
+    centers = math.cos(spec.theta) * V + math.sin(spec.theta) * W[owner]
+    return Centers(W, centers, owner, center_slots(spec.f))
+
+
+def center_slots(f: tuple[int, ...]) -> Int[Tensor, "K m"]:
+    """Places of each class's centers when they are stored in blocks of a class.
+
+    Args:
+        f: Centers of each class.
+
+    Returns:
+        Row k holds the f_k places of class k, then sum(f), which is no place.
+
+    >>> center_slots((1, 3))
+    tensor([[0, 4, 4],
+            [1, 2, 3]])
+    """
+    count, step = torch.tensor(f), torch.arange(max(f))
+    first = count.cumsum(0) - count
+    places = first.unsqueeze(-1) + step
+    return places.where(step < count.unsqueeze(-1), sum(f))
 
 
 def center_gain(f: Float[Tensor, "*b K"], theta: float) -> Float[Tensor, "*b K"]:

@@ -10,7 +10,7 @@ from torch import nn
 from ufm._typing import Float, Int, Tensor
 from ufm.counts import check_count
 from ufm.geometry.haframe import embed
-from ufm.geometry.multicenter import Centers, multicenter_frame
+from ufm.geometry.multicenter import Centers, center_slots, multicenter_frame
 from ufm.geometry.specs import MultiCenter
 from ufm.heads._head import Head, seeded, widened
 from ufm.heads.rules import Rule, class_scores
@@ -40,6 +40,7 @@ class MultiCenterHead(Head):
     Attributes:
         centers: All centers ``(F, d)``, F = sum(f).
         owner: Class of each center ``(F,)``.
+        slots: Places of each class's centers ``(K, max f)``.
 
     Raises:
         ValueError: If ``d`` is below sum(f) + K, or the rule is unknown.
@@ -54,6 +55,7 @@ class MultiCenterHead(Head):
 
     centers: Tensor
     owner: Tensor
+    slots: Tensor
     shown: ClassVar[tuple[str, ...]] = ("K", "d", "F", "rule")
 
     def __init__(
@@ -83,6 +85,8 @@ class MultiCenterHead(Head):
         self.register_buffer("frame", rows[: len(natural.W)].clone())
         self.register_buffer("centers", rows[len(natural.W) :].clone())
         self.register_buffer("owner", natural.owner.to(device=device))
+        slots = center_slots(frame.f).to(device=device)
+        self.register_buffer("slots", slots, persistent=False)  # known from the frame
 
     @property
     def F(self) -> int:
@@ -92,7 +96,7 @@ class MultiCenterHead(Head):
     @property
     def parts(self) -> Centers:
         """Class vectors and centers."""
-        return Centers(self.frame, self.centers, self.owner)
+        return Centers(self.frame, self.centers, self.owner, self.slots)
 
     def logits(self, features: Float[Tensor, "B d"]) -> Float[Tensor, "B K"]:
         """Scores of the unit features under the head's rule.

@@ -78,9 +78,20 @@ def unit_rows(H: Tensor) -> Tensor:
     Returns:
         Unit or zero rows.
     """
-    length = H.norm(dim=-1, keepdim=True)
-    directed = length > NO_DIRECTION
-    return (H / length.where(directed, 1.0)).where(directed, 0.0)
+    return H / lengths_or_inf(H).unsqueeze(-1)
+
+
+def lengths_or_inf(H: Tensor) -> Tensor:
+    """Lengths of rows, infinite for rows without a direction: what divides a row to its cosines.
+
+    Args:
+        H: Rows ``(*b, d)``.
+
+    Returns:
+        Lengths ``(*b,)``, with gradient 0 where infinite.
+    """
+    length = H.norm(dim=-1)
+    return length.where(length > NO_DIRECTION, float("inf"))
 
 
 def class_counts(y: Tensor, frame: Tensor) -> Tensor:
@@ -123,3 +134,18 @@ def centers_and_owners(frame: Rows) -> tuple[Tensor, Tensor]:
         return parts.centers, parts.owner
     rows = class_rows(frame)
     return rows, rows.new_ones(len(rows)).cumsum(0).long() - 1
+
+
+def slots_of(frame: Rows) -> Tensor | None:
+    """Places of each class's centers; plain rows are one center a class.
+
+    Args:
+        frame: The frame.
+
+    Returns:
+        Places ``(K, m)``, as in `ufm.geometry.Centers`, or None where they are not known.
+    """
+    parts: Any = frame
+    if hasattr(parts, "owner"):
+        return parts.slots
+    return centers_and_owners(frame)[1].unsqueeze(-1)

@@ -53,8 +53,8 @@ def divergence_of_change(Z: Tensor, change: Tensor) -> Tensor:
     return (Q * t * t * series).where(small, direct).sum(-2)
 
 
-def divergence_from_targets(Z: Tensor, log_T: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Divergence :math:`\mathrm{KL}(t\,\|\,q)` of each column and its gradient :math:`q - t`.
+def divergence_from_targets(Z: Tensor, log_T: Tensor) -> Tensor:
+    r"""Divergence :math:`\mathrm{KL}(t\,\|\,q)` of each column.
 
     With :math:`\delta = z - \log t` centred to :math:`\langle t, \delta\rangle = 0` it is
     :math:`\log(1 + \sum_j t_j (e^{\delta_j} - 1 - \delta_j))`, a sum of non-negative terms: it
@@ -65,20 +65,38 @@ def divergence_from_targets(Z: Tensor, log_T: Tensor) -> tuple[Tensor, Tensor]:
         log_T: Logarithms of the targets, broadcastable to Z.
 
     Returns:
+        Divergences ``(*b, M)``.
+    """
+    return _centred_divergence(Z, log_T)[0].squeeze(-2)
+
+
+def divergence_and_grad(Z: Tensor, log_T: Tensor) -> tuple[Tensor, Tensor]:
+    r"""`divergence_from_targets` and its gradient :math:`q - t`, as precise.
+
+    Args:
+        Z: Logits ``(*b, K, M)``, ``q = softmax(z)``.
+        log_T: Logarithms of the targets, broadcastable to Z.
+
+    Returns:
         Divergences ``(*b, M)`` and gradients ``(*b, K, M)``.
     """
+    value, delta, near = _centred_divergence(Z, log_T)
+    T = log_T.exp()
+    ratio = delta - value  # log(q / t)
+    small = near & (ratio.abs() < 1)
+    grad = (T * ratio.clamp(-1, 1).expm1()).where(small, Z.softmax(-2) - T)
+    return value.squeeze(-2), grad
+
+
+def _centred_divergence(Z: Tensor, log_T: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    # Value, centred logits relative to the targets, and whether these were in the series' range.
     T = log_T.exp()
     delta = Z - log_T
     delta = delta - (T * delta).sum(-2, keepdim=True)
-    excess = _exp_excess(delta.clamp(-FAR, FAR))
-    value = (T * excess).sum(-2, keepdim=True).log1p()
-    log_Q = Z.log_softmax(-2)
+    value = (T * _exp_excess(delta.clamp(-FAR, FAR))).sum(-2, keepdim=True).log1p()
     near = delta.abs().amax(-2, keepdim=True) < FAR
-    value = value.where(near, (T * (log_T - log_Q)).sum(-2, keepdim=True))
-    ratio = delta - value  # log(q / t)
-    small = near & (ratio.abs() < 1)
-    grad = (T * ratio.clamp(-1, 1).expm1()).where(small, log_Q.exp() - T)
-    return value.squeeze(-2), grad
+    direct = (T * (log_T - Z.log_softmax(-2))).sum(-2, keepdim=True)
+    return value.where(near, direct), delta, near
 
 
 def _exp_excess(x: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ufm._spec import spec
 from ufm.counts import check_number, check_sizes
-from ufm.losses._features import NO_DIRECTION, FeatureLoss, class_counts, class_rows, unit_rows
+from ufm.losses._features import NO_DIRECTION, FeatureLoss, class_counts, class_rows, lengths_or_inf
 
 
 if TYPE_CHECKING:
@@ -79,11 +79,11 @@ class BatchDotRegression(FeatureLoss):
 
     def value(self, features: Tensor, frame: Rows, y: Tensor) -> Tensor:
         rows = class_rows(frame)
-        own = unit_rows(rows)[y]
+        own = rows.index_select(0, y)
         length = features.norm(dim=-1)
         constant = length.detach()
         directed = constant > NO_DIRECTION
-        miss = (features * own).sum(-1) - constant
+        miss = (features * own).sum(-1) / lengths_or_inf(own) - constant
         loss = (miss.square() / (2 * constant).where(directed, 1.0)).where(directed, 0.0)
         weight = self.squared_lengths(rows, y)[y]
         if self.normalisation == "paper":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ufm._spec import spec
 from ufm.counts import check_number
-from ufm.losses._features import FeatureLoss, class_rows, unit_rows
+from ufm.losses._features import FeatureLoss, class_rows, lengths_or_inf, unit_rows
 from ufm.losses._softmax import divergence_from_targets
 from ufm.losses.cross_entropy import CrossEntropy
 
@@ -33,8 +33,9 @@ class CosineAlignment(FeatureLoss):
     """
 
     def value(self, features: Tensor, frame: Rows, y: Tensor) -> Tensor:
-        W = unit_rows(class_rows(frame))
-        return ((unit_rows(features) - W[y]) @ W.mT).square().sum(-1)
+        W = class_rows(frame)
+        apart = (unit_rows(features) - unit_rows(W[y])) @ W.mT
+        return (apart / lengths_or_inf(W)).square().sum(-1)
 
 
 @spec
@@ -64,9 +65,13 @@ class HAFrameMix(FeatureLoss):
         return 1 - self.alpha if self.alpha <= 1 else 1.0
 
     def value(self, features: Tensor, frame: Rows, y: Tensor) -> Tensor:
-        cross_entropy = CrossEntropy().value(class_rows(frame) @ features.mT, y)
-        aligned = CosineAlignment().value(features, frame, y)
-        return self.beta * cross_entropy + self.alpha * aligned
+        # One product with the features serves both terms: cosines are logits over two lengths.
+        W = class_rows(frame)
+        Z, row = W @ features.mT, lengths_or_inf(W)
+        cosines = Z / (row.unsqueeze(-1) * lengths_or_inf(features))
+        targets = W @ W[y].mT / (row.unsqueeze(-1) * row[y])
+        aligned = (cosines - targets).square().sum(-2)
+        return self.beta * CrossEntropy().value(Z, y) + self.alpha * aligned
 
 
 @spec
@@ -92,4 +97,4 @@ class FrameTargets(FeatureLoss):
     def value(self, features: Tensor, frame: Rows, y: Tensor) -> Tensor:
         W = class_rows(frame)
         log_T = (self.beta * (W @ W[y].mT)).log_softmax(-2)
-        return divergence_from_targets(W @ features.mT, log_T)[0]
+        return divergence_from_targets(W @ features.mT, log_T)

@@ -8,7 +8,12 @@ from ufm._spec import spec
 from ufm.counts import check_number
 from ufm.geometry.specs import HAFrame
 from ufm.losses._base import Loss
-from ufm.losses._softmax import covariance_product, divergence_from_targets, divergence_of_change
+from ufm.losses._softmax import (
+    covariance_product,
+    divergence_and_grad,
+    divergence_from_targets,
+    divergence_of_change,
+)
 
 
 if TYPE_CHECKING:
@@ -112,6 +117,9 @@ class SoftTargets(Loss):
         return self._cache[key]
 
     def value_and_grad(self, Z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        return divergence_and_grad(Z, self.log_targets(Z)[:, y])
+
+    def value(self, Z: Tensor, y: Tensor) -> Tensor:
         return divergence_from_targets(Z, self.log_targets(Z)[:, y])
 
     def hvp(self, Z: Tensor, y: Tensor, V: Tensor) -> Tensor:
