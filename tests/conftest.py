@@ -22,6 +22,7 @@ TORCH_FREE = {
 
 
 def _checked_modules() -> list[str]:
+    importlib.import_module("ufm.runs.solve_runs")
     root = Path(__file__).parents[1] / "ufm"
     names = [module.name for module in pkgutil.walk_packages([str(root)], "ufm.", lambda _: None)]
     return [name for name in names if not TORCH_FREE & {name, name.rpartition(".")[0]}]
