@@ -36,7 +36,7 @@ def augmented(
         flip: Whether an image is mirrored.
         hole: Centre of the Cutout square.
         augment: Which of these are done.
-        mean: Channel means of pixels / 255. Inside a CUDA graph, a tensor on the device.
+        mean: Channel means of pixels / 255.
         std: Channel standard deviations likewise.
 
     Returns:
@@ -76,9 +76,8 @@ def normalised(
     Returns:
         The images.
     """
-    mean = torch.as_tensor(mean, dtype=torch.float32, device=pixels.device)[:, None, None]
-    std = torch.as_tensor(std, dtype=torch.float32, device=pixels.device)[:, None, None]
-    return (pixels.float() - 255 * mean) * (1 / (255 * std))
+    mean = _constants(mean, pixels.device)
+    return (pixels.float() - 255 * mean) * (1 / (255 * _constants(std, pixels.device)))
 
 
 def mixed(
@@ -101,6 +100,13 @@ def mixed(
         Zhang et al. (2018) [zhang2018]_.
     """
     return torch.lerp(images[partner], images[: len(partner)], share)
+
+
+def _constants(values: Tensor | Sequence[float], device: torch.device) -> Float[Tensor, "C 1 1"]:
+    if not isinstance(values, Tensor):
+        # Filled on the device: a copy from the host cannot be captured in a CUDA graph.
+        values = torch.stack([torch.full((), value, device=device) for value in values])
+    return values.float()[:, None, None]
 
 
 def _offsets(corner: Int[Tensor, "B"], size: int, augment: Augment) -> Int[Tensor, "B size"]:
