@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import final
 
+from proofs_check.tree_problems import ROWS
 from ufm.counts import exponential_sizes, step_weights
 from ufm.geometry.specs import OrthogonalFrame, SimplexETF
 from ufm.losses import CenterSquaredError, CrossEntropy, DotRegression, Loss
@@ -234,4 +235,10 @@ def _centers() -> list[Case]:
     ]
 
 
-CASES: tuple[Case, ...] = (*_budgets(), *_ridges(), *_vectors(), *_centers())
+CASES: tuple[Case, ...] = (
+    *_budgets(),
+    *_ridges(),
+    *_vectors(),
+    *_centers(),
+    *(Case(*row) for row in ROWS),
+)

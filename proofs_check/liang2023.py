@@ -147,7 +147,7 @@ def _recursion(proof: Proof) -> None:
     for shape in SHAPES:
         root = symbolic_tree(shape)
         size = len(root.leaves)
-        direct = sum(solved(similarities(root), sp.ones(size, 1)))
+        direct = sum(solved(similarities(root), sp.ones(size, 1)).flat())
         proof.equal(magnitude_of(root, step, (tot, phi)), direct, f"1'F^-1 1 on the tree {shape}")
     f_1, f_2 = sp.symbols("f_1 f_2", positive=True)
     pair = 2 / (1 + f_1)
@@ -213,7 +213,7 @@ def determinant_lemma(proof: Proof) -> None:
     proof.equal(by_first, lemma, "det A det(1 + t 1'A^-1 1) = 1 det(A + t 11')")
     root = symbolic_tree([[0, 1], 2])
     F = similarities(root)
-    inverse_sum = sum(solved(F, sp.ones(3, 1)))
+    inverse_sum = sum(solved(F, sp.ones(3, 1)).flat())
     S = (1 - s) * F + s * sp.ones(3, 3)
     formula = (1 - s) ** 3 * lemma.subs({det_A: F.det(), t: s / (1 - s), m: inverse_sum})
     proof.equal(S.det(), formula, "on the tree [[0, 1], 2]")

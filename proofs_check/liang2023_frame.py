@@ -64,7 +64,7 @@ def _written_out(proof: Proof, shape: Any, sigma: Any, symbols: tuple[Any, Any])
     B = sp.Matrix.hstack(*(sp.sqrt(v.drop) * indicator(v, size) for v in below))
     M = (B * B.T).applyfunc(sp.expand)
     weights = solved(M, sp.ones(size, 1))
-    mu = sp.cancel(sum(weights))
+    mu = sp.cancel(sum(weights.flat()))
     outer = sigma.subs(dict(zip(symbols, (root.drop, mu), strict=True))) ** 2 - 1
     # W W' = B (I + (sigma^2 - 1) p p') B', and p p' = B' w w' B / mu.
     image = (M * weights).applyfunc(sp.cancel)

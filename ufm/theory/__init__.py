@@ -30,9 +30,8 @@ if TYPE_CHECKING:
     from ufm.theory.tree_geometries import smallest_margin as smallest_margin
     from ufm.theory.tree_geometries import smallest_radius as smallest_radius
 
-__getattr__, __dir__, _ = attach(
-    __name__,
-    dict.fromkeys(
+_EXPORTS: dict[str, str] = {
+    **dict.fromkeys(
         (
             "balanced_factors",
             "center_optimum",
@@ -44,8 +43,8 @@ __getattr__, __dir__, _ = attach(
             "two_angle_pair",
         ),
         ".geometries",
-    )
-    | dict.fromkeys(
+    ),
+    **dict.fromkeys(
         (
             "calibrated_features",
             "frame_value",
@@ -57,7 +56,8 @@ __getattr__, __dir__, _ = attach(
         ),
         ".tree_geometries",
     ),
-)
+}
+__getattr__, __dir__, _ = attach(__name__, _EXPORTS)
 __all__ = [
     "balanced_factors",
     "calibrated_features",

@@ -44,10 +44,8 @@ def _loss(problem: Problem) -> SoftTargets:
 
 
 def _same_frame(one: HAFrame, other: HAFrame) -> bool:
-    numbers = (
-        (f.tree, f.similarity, f.convention, f.asymptote) for f in (one, other)
-    )  # fmt: skip
-    return next(numbers) == next(numbers)
+    numbers = [(f.tree, f.similarity, f.convention, f.asymptote) for f in (one, other)]
+    return numbers[0] == numbers[1]
 
 
 def _is_target_frame(problem: Problem) -> bool:
@@ -139,13 +137,16 @@ def _ridge(claim: Claim, problem: Problem) -> Prediction:
     logits = levels.centred_logits(probabilities)
     D = problem.n[0] if isinstance(reg, WeightDecay) else 1
     numbers = {f"threshold_{i}": x / problem.K for i, x in enumerate(spectrum, start=1)}
-    return Prediction(
-        claim,
-        geometry=theory.balanced_factors(
+    geometry = theory.collapsed(problem.K)
+    if any(kept):
+        geometry = theory.balanced_factors(
             theory.level_matrix(loss.frame, levels, logits),
             math.sqrt(reg.lam_H / reg.lam_W),
             column_weights=(float(D),) * problem.K,
-        ),
+        )
+    return Prediction(
+        claim,
+        geometry=geometry,
         value=levels.divergence(targets, probabilities) + k * problem.K * logits[0],
         unique=True,
         note=f"{sum(x > 0 for x in kept)} of {len(kept)} levels of the hierarchy survive",
