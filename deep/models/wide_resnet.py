@@ -75,7 +75,7 @@ class WideBlock(nn.Module):
         """
         start = self.first(x)
         y = self.conv2(self.second(self.conv1(start)))
-        return y + (x if self.shortcut is None else self.shortcut(start))
+        return y.add_(x if self.shortcut is None else self.shortcut(start))
 
 
 def activated(spec: WideResNet, channels: int) -> nn.Sequential:

@@ -192,7 +192,7 @@ def test_start_is_seeded_and_fan_out():
     assert weight.shape == (128, 64, 3, 3)
     assert float(weight.detach().square().mean()) == pytest.approx(
         2 / (9 * 128), rel=0.02
-    )  # sampling
+    )
 
 
 def test_option_a_shortcut_keeps_every_other_position_and_pads_with_zeros():
