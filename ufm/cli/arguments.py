@@ -2,139 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, Union
+from typing import Annotated, Literal
 
 import tyro
 
-from ufm.counts import (
-    balanced_sizes,
-    check_count,
-    check_number,
-    exponential_sizes,
-    step_sizes,
-    step_weights,
-)
-from ufm.geometry.specs import SimplexETF
-from ufm.losses import CrossEntropy, DotRegression, Loss, SquaredError
-from ufm.methods import LBFGS, ClosedForm, Convex, GradientDescent, GradientFlow, Method
-from ufm.problem import (
-    AverageBudget,
-    Bias,
-    ClassMeanDecay,
-    Fixed,
-    FreeBias,
-    Learnable,
-    NoBias,
-    NoReg,
-    PenalisedBias,
-    Problem,
-    Regulariser,
-    Sphere,
-    VectorBudget,
-    WeightDecay,
-)
-
-
-def _one_of(*kinds: type) -> Any:
-    # Sub-commands such as `average-budget`, each described by its docstring's first line.
-    options = []
-    for kind in kinds:
-        name = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", kind.__name__).lower()
-        summary = (kind.__doc__ or "").partition("\n")[0]
-        summary = re.sub(r"(, by)? *:math:`[^`]*`", "", summary).replace("``", "")
-        options.append(Annotated[kind, tyro.conf.subcommand(name=name, description=summary)])
-    return Union[tuple(options)]  # noqa: UP007 - built at run time
-
-
-if TYPE_CHECKING:
-    AnyLoss: TypeAlias = Loss
-    AnyRegulariser: TypeAlias = Regulariser
-    AnyBias: TypeAlias = Bias
-    AnyMethod: TypeAlias = Method
-else:
-    AnyLoss = _one_of(CrossEntropy, SquaredError, DotRegression)
-    AnyRegulariser = _one_of(
-        AverageBudget, VectorBudget, Sphere, WeightDecay, ClassMeanDecay, NoReg
-    )  # fmt: skip
-    AnyBias = _one_of(NoBias, FreeBias, PenalisedBias)
-    AnyMethod = _one_of(LBFGS, GradientFlow, GradientDescent, Convex, ClosedForm)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Model:
-    """The model.
-
-    Attributes:
-        K: Number of classes, >= 2.
-        d: Feature dimension; K by default, which no optimum needs more than.
-        n: Class sizes, K of them; or use --n-max, --rho and --K-A.
-        n_max: Size of the largest class.
-        rho: Imbalance n_max / n_min; exponential long tail, or step if --K-A is given.
-        K_A: Number of majority classes of a step profile.
-        R: Real ratio of a step profile by loss weights instead of class sizes (with --K-A).
-        fixed_etf: Fix the classifier to a simplex ETF with rows of this squared norm.
-        loss: The loss.
-        reg: The regulariser or budget.
-        bias: The bias.
-    """
-
-    K: int | None = None
-    d: int | None = None
-    n: tuple[int, ...] = ()
-    n_max: int = 1
-    rho: float = 1.0
-    K_A: int | None = None
-    R: float | None = None
-    fixed_etf: float | None = None
-    loss: AnyLoss = CrossEntropy()
-    reg: AnyRegulariser = AverageBudget(E_W=1.0, E_H=5.0)
-    bias: AnyBias = NoBias()
-
-    def problem(self) -> Problem:
-        """The problem these flags state.
-
-        Returns:
-            The problem.
-
-        Raises:
-            ValueError: If a flag is missing, contradicts another or is out of range.
-        """
-        if self.K is None:
-            raise ValueError("K must be given as --K, got nothing")
-        K = self.K
-        weights, classifier = None, Learnable()
-        if self.fixed_etf is not None:
-            check_number("fixed_etf", self.fixed_etf, strict=True)
-            classifier = Fixed(SimplexETF(self.fixed_etf))
-        if self.R is not None:
-            if self.K_A is None:
-                raise ValueError("K_A must be given with --R, got nothing")
-            weights = step_weights(K=K, K_A=self.K_A, R=self.R)
-        return Problem(
-            K=K,
-            d=K if self.d is None else self.d,
-            n=self._sizes(K),
-            loss=self.loss,
-            reg=self.reg,
-            bias=self.bias,
-            classifier=classifier,
-            weights=weights,
-        )
-
-    def _sizes(self, K: int) -> tuple[int, ...]:
-        if self.n:
-            if self.rho != 1.0 or self.n_max != 1:
-                raise ValueError(f"n must not be combined with --n-max or --rho, got {self.n}")
-            return self.n
-        check_count("n_max", self.n_max)
-        if self.rho == 1.0:
-            return balanced_sizes(K=K, n=self.n_max)
-        if self.K_A is not None and self.R is None:
-            return step_sizes(K=K, K_A=self.K_A, n_max=self.n_max, rho=self.rho)
-        return exponential_sizes(K=K, n_max=self.n_max, rho=self.rho)
+from ufm.cli.model import AnyMethod, Model, Sizes
+from ufm.hierarchy.tree import Convention
+from ufm.methods import LBFGS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,12 +55,36 @@ class Certify(Model):
 class Nc:
     """Neural-collapse metrics of saved features: an .npz with W (K x d), H (d x N), y (N), maybe b.
 
+    With `centers` (F x d) and `owner` (F) in the file also those of a multi-center frame, with
+    --tree those of mistakes against a hierarchy.
+
     Attributes:
         file: The file; one of `ufm solve --out` works too.
+        tree: Hierarchy of the classes, for top-1, mistake severity and hierarchical distance@k: a
+            file, or cifar100 or cifar100_superclasses.
+        convention: Distance of the tree: height of the lowest common ancestor, or the tree's height
+            less its depth, the scale of the published tables.
+        k: The k of hierarchical distance@k.
         json: Print the result as JSON on stdout.
     """
 
     file: tyro.conf.Positional[Path]
+    tree: str | None = None
+    convention: Convention = "height"
+    k: tuple[int, ...] = (1, 5, 20)
+    json: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts(Sizes):
+    """Class-aware numbers of centers: both readings of the published rule, and in proportion.
+
+    Attributes:
+        f: Mean number of centers a class, >= 1; f K must be an integer.
+        json: Print the result as JSON on stdout.
+    """
+
+    f: float = 20.0
     json: bool = False
 
 
@@ -268,4 +168,4 @@ class Doctor:
     json: bool = False
 
 
-Command = Solve | Certify | Nc | Predict | Claims | Runs | Doctor
+Command = Solve | Certify | Nc | Counts | Predict | Claims | Runs | Doctor

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import zipfile
-import zlib
 from pathlib import Path
-
-import numpy as np
 
 import ufm
 from ufm import claims
@@ -19,17 +14,19 @@ from ufm.cli.arguments import (
     Certify,
     Claims,
     Command,
+    Counts,
     Doctor,
     Graph,
     List,
-    Model,
     Nc,
     Predict,
     Runs,
     Show,
     Solve,
 )
-from ufm.metrics import nc
+from ufm.cli.features import show_metrics
+from ufm.cli.files import check_file, check_writable, read_arrays
+from ufm.cli.model import Model
 from ufm.runs import Store, default_root
 from ufm.solution import Solution
 from ufm.solvers import polish, solve
@@ -63,7 +60,10 @@ def run(command: Command) -> int:
         case Certify():
             return _certify(command)
         case Nc():
-            return _nc(command)
+            show_metrics(command)
+            return PASSED
+        case Counts():
+            return _counts(command)
         case Predict():
             return _predict(command)
         case Claims(action=List(json=json)):
@@ -82,7 +82,7 @@ def run(command: Command) -> int:
 
 
 def _solve(args: Solve) -> int:
-    _check_writable(args.out)
+    check_writable(args.out)
     problem = args.problem()
     sol = solve(problem, args.method, seeds=args.seeds, device=args.device, throw=False)
     if args.polish:
@@ -138,18 +138,26 @@ def _row(sol: Solution, cert: Certificate, i: int) -> dict:
     }
 
 
-def _nc(args: Nc) -> int:
-    if args.file.suffix == ".npz":
-        arrays = _arrays(args.file, required=("W", "H", "y"))
-        record = nc(arrays["W"], arrays["H"], arrays["y"], arrays.get("b"))
-        records = [record.as_row()]
-    else:
-        sol = Solution.load(args.file)
-        singles = [sol[i] for i in range(len(sol))] if sol.batch_shape else [sol]
-        records = [single.nc().as_row() for single in singles]
+def _counts(args: Counts) -> int:
+    K = args.K or len(args.n)
+    if K < 2:
+        raise ValueError("K must be given as --K, or the sizes as --n, got nothing")
+    n, f = args.sizes(K), args.f
+    if len(n) != K:
+        raise ValueError(f"n must have K={K} entries, got {len(n)}")
+    rules = {
+        "small end": ufm.class_aware_centers(n, f),
+        "large end": ufm.class_aware_centers(n, f, end="large"),
+        "in proportion": ufm.proportional_centers(n, f),
+    }
+    needed = sum(rules["small end"]) + K
     if args.json:
-        report.json({"version": ufm.__version__, "metrics": records})
-    report.columns("neural-collapse metrics", records)
+        report.json({"version": ufm.__version__, "n": n, "f": f, "d": needed, **rules})
+    rows = [
+        {"class": k, "n": n[k], **{name: counts[k] for name, counts in rules.items()}}
+        for k in range(K)
+    ]
+    report.table(f"centers of each class, in at least {needed} dimensions", rows, tuple(rows[0]))
     return PASSED
 
 
@@ -254,43 +262,10 @@ def _doctor(args: Doctor) -> int:
 
 def _read(file: Path, model: Model) -> Solution:
     if file.suffix != ".npz":
-        _check_file(file)
+        check_file(file)
         return Solution.load(file)
-    arrays = _arrays(file, required=("W", "H"))
+    arrays = read_arrays(file, required=("W", "H"))
     if arrays["W"].ndim >= 2:  # else the statement of the problem refuses it
         K, d = arrays["W"].shape[-2:]
         model = dataclasses.replace(model, K=model.K or K, d=model.d or d)
     return Solution.from_arrays(model.problem(), arrays["W"], arrays["H"], arrays.get("b"))
-
-
-def _arrays(file: Path, *, required: tuple[str, ...]) -> dict[str, np.ndarray]:
-    _check_file(file)
-    if not zipfile.is_zipfile(file):
-        raise ValueError(f"file must be an .npz archive as numpy.savez writes, got {file}")
-    try:
-        with np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(
-            f"file must be an undamaged .npz of numbers, got {file}: {error}"
-        ) from error
-    for name in required:
-        if name not in arrays:
-            raise ValueError(f"file must hold {', '.join(required)}, got {sorted(arrays)}")
-    return arrays
-
-
-def _check_file(file: Path) -> None:
-    if not file.is_file():
-        raise ValueError(f"file must be an existing file, got {file}")
-
-
-def _check_writable(out: Path | None) -> None:
-    if out is None:
-        return
-    if not out.name or (out.exists() and not out.is_file()):
-        raise ValueError(f"out must name a file, got {str(out)!r}")
-    if not out.parent.is_dir():
-        raise ValueError(f"out must be in an existing folder, got {out}")
-    if not os.access(out.parent, os.W_OK):
-        raise ValueError(f"out must be in a writable folder, got {out}")
