@@ -156,11 +156,18 @@ def _loss_of_centers(f_1: int, f_2: int, angle: float, z_1: float, z_2: float) -
 def diagonal_logits(proof: Proof) -> None:
     """Z -> sZs with signs s keeps the nuclear norm (s is orthogonal) and the risk.
 
-    The average over all signs is the diagonal part; a unique minimiser equals it.
+    The average over all signs is the diagonal part; a unique minimiser equals it. Likewise for
+    permutations of a class's samples, so its features coincide.
     """
     z, mean = sp.Symbol("z", real=True), sp.Symbol("fbar", positive=True)
     risk = proof.term("risk", g * (z - 1 / cos_alpha) ** 2 / (2 * mean))
     proof.equal(sp.diff(risk, z, 2), g / mean, "curvature of every entry: strictly convex in Z")
+    other = sp.Symbol("z_2", real=True)
+    proof.equal(
+        (risk + risk.subs(z, other)) / 2 - risk.subs(z, (z + other) / 2),
+        g / (8 * mean) * (z - other) ** 2,
+        "two samples of a class: their mean is better unless they agree",
+    )
     minus = proof.term("sign", sp.Integer(-1), altered=sp.Integer(1))
     signs = [(s, t) for s in (1, minus) for t in (1, minus)]
     off = [s * t * z for s, t in signs]

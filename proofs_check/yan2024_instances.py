@@ -12,11 +12,13 @@ from proofs_check.catalogue import center_problem
 from proofs_check.yan2024 import etf_centers
 from ufm._typing import Float, Tensor
 from ufm.claims import EvidenceKind
-from ufm.geometry import norms
+from ufm.geometry import multicenter_frame, norms
+from ufm.geometry.specs import MultiCenter
 from ufm.losses import CenterSquaredError
 from ufm.problem import Problem, WeightDecay
 from ufm.theory.yan2024 import (
     COR_37,
+    FRAME,
     ORTHONORMALITY,
     REDUCTION,
     SURVIVAL,
@@ -40,6 +42,21 @@ def row_norms(problem: Problem) -> Float[Tensor, "K"]:
         The squared norms.
     """
     return norms(optimum(problem).solution.geometry.gram_W).square()
+
+
+@evidence(
+    FRAME,
+    EvidenceKind.NUMERIC,
+    domain="f = (1, 2, 4), theta = 0, .3, 1.2: rank of class vectors and centers together",
+)
+def dimension_of_the_frame(measure: Measurement) -> None:
+    """The sum of the f and K dimensions hold the frame, and no fewer do."""
+    for theta in (0.0, 0.3, 1.2):
+        spec = MultiCenter((1, 2, 4), theta)
+        parts = multicenter_frame(spec, spec.d_min)
+        values = torch.linalg.svdvals(torch.cat([parts.W, parts.centers]))
+        measure.true("as many as sum f + K", len(values) == spec.d_min == 10)
+        measure.above("smallest singular value", values[-1], 0.05)
 
 
 @evidence(

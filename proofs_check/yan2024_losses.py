@@ -75,6 +75,12 @@ def critical_directions(proof: Proof) -> None:
             2 * f * cos_alpha * (sign - cos_alpha),
             f"Hessian at {sign:+d}e, outside: at e positive for f > 1",
         )
+    angle = sp.Symbol("phi", real=True)
+    proof.equal(
+        sp.series((1 - sp.cos(angle)) ** 2, angle, 0, 6).removeO(),
+        proof.term("leading", angle**4 / 4),
+        "f = 1, where c = 1 and nothing is in span: a quartic minimum",
+    )
     length, lam = sp.symbols("r lambda", positive=True)
     norm_term = lam * (length - proof.term("radius", sp.Integer(1))) ** 2
     proof.zero(sp.diff(norm_term, length).subs(length, 1), "the norm term alone sees |h|: |h| = 1")
