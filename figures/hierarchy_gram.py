@@ -160,6 +160,8 @@ def draw_tree(rows: pl.DataFrame, axes) -> None:
         [_short(name) for name in named["name"]],
     )
     axes.yaxis.tick_right()
+    axes.yaxis.set_label_position("left")
+    axes.set_ylabel("classes, by superclass")
     axes.tick_params(axis="y", length=0, pad=1)
     axes.set_xlim(top + 0.3, -0.1)
     axes.set_xticks(range(top + 1))

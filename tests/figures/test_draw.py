@@ -9,14 +9,11 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure as Canvas
-from matplotlib.text import Text
+from drawing import check_drawn
 from tolerances import SOLVED
 
 import ufm
 from figures import (
-    _style,
     certificate_gap,
     dr_vs_ce,
     etf_3d,
@@ -24,7 +21,6 @@ from figures import (
     phase_diagram,
     rank_loss,
 )
-from figures._registry import registry
 from figures._step_runs import StepGrid, exact_job, log_grid, solved_job
 from ufm.objective import Point
 from ufm.runs import RunSpec
@@ -118,36 +114,7 @@ def tables() -> dict[str, pl.DataFrame]:
 
 @pytest.mark.parametrize("id", TABLES)
 def test_a_figure_is_drawn_labelled_and_captioned_without_touching_its_table(id, tables):
-    target, table = registry()[id], tables[id]
-    before = table.clone()
-    with _style.context("icml2024", target.width, target.aspect):
-        canvas = Canvas(layout="constrained")
-        axes = canvas.subplot_mosaic([list(row) for row in target.panels], **target.options)
-        target.draw(table, axes)
-        canvas.draw_without_rendering()
-        shown = [t for t in canvas.findobj(Text) if t.get_text()]
-        assert min(t.get_fontsize() for t in shown) >= _style.SMALLEST_POINTS
-        _check_inside(canvas, axes.values())
-    flat = [panel for panel in axes.values() if panel.name != "3d"]
-    assert all(panel.get_xlabel() for panel in flat)
-    assert flat[0].get_ylabel()
-    assert table.equals(before)
-    caption = target.caption(table)
-    assert len(caption) > 100
-    assert "nan" not in caption.split()
-
-
-def _check_inside(canvas: Canvas, panels) -> None:
-    renderer = FigureCanvasAgg(canvas).get_renderer()
-    width, height = canvas.bbox.size
-    for panel in panels:
-        legend = panel.get_legend()
-        texts = [panel.xaxis.label, panel.yaxis.label, panel.title]
-        texts += legend.get_texts() if legend else []
-        for text in texts:
-            box = text.get_window_extent(renderer)
-            inside = box.x0 >= -1 and box.y0 >= -1 and box.x1 <= width + 1 and box.y1 <= height + 1
-            assert inside or not text.get_text(), text.get_text()
+    check_drawn(id, tables[id])
 
 
 def test_reported_values_are_compared_with_the_bound_of_their_own_instance(tables):

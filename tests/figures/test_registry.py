@@ -10,12 +10,20 @@ from ufm import claims
 
 
 IDS = [
+    "center-collapse",
+    "center-counts",
+    "center-survival",
     "certificate-gap",
+    "decision-rules",
     "dr-vs-ce",
     "etf-3d",
+    "frame-angles",
+    "hierarchy-gram",
     "minority-collapse",
+    "multicenter-3d",
     "phase-diagram",
     "rank-loss",
+    "similarity-limit",
 ]
 
 
