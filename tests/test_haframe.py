@@ -446,7 +446,11 @@ TREE = Tree.from_nested(MIXED)
         (lambda: Table((1.0, math.nan)), r"values\[1\]"),
         (lambda: HAFrame(TREE, Table((1.0, 0.5))), "each distance 0..3, got 2"),
         (lambda: HAFrame(TREE, Table((1.0, 1.0, 1.0, 1.0))), "fall below 1"),
-        (lambda: HAFrame(balanced(2, 3), RISING), "non-increasing, got 0.9 at distance 2"),
+        (
+            lambda: HAFrame(balanced(2, 3), RISING),
+            r"got 0.9 at distance 2 after 0.1; smallest eigenvalue of f\(d_ij\): -0.7$",
+        ),
+        (lambda: smallest_s(balanced(2, 3), RISING), "smallest eigenvalue of .*: -0.7$"),
         (lambda: HAFrame(TREE, Exponential(2.0), s=-0.9), r"s\* = -0.4631"),
         (lambda: HAFrame(TREE, Exponential(2.0), s=1.0), r"in \[s\*, 1\)"),
         (lambda: HAFrame(TREE, Exponential(2.0), s=math.inf), "finite"),

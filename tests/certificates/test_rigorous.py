@@ -153,6 +153,62 @@ class TestBalls:
         torch.testing.assert_close(floats, frame(spec, 3, 4), rtol=1e-15, atol=1e-300)
 
 
+F = (1, 2, 5)
+CENTERS = ufm.CenterSquaredError.of(F, n=(4, 2, 1), theta=0.3)
+TREE = ufm.HAFrame(ufm.Tree.from_nested([[0, 1], 2]), ufm.geometry.Exponential(2.0))
+
+
+@pytest.mark.parametrize("reg", [ufm.WeightDecay(3e-2, 1e-2), ufm.VectorBudget(0.6, 0.9)])
+@pytest.mark.parametrize(
+    "classifier",
+    [ufm.Learnable(), ufm.Fixed(ufm.OrthogonalFrame()), ufm.Fixed(ufm.MultiCenter(F, 0.3))],
+    ids=str,
+)
+def test_problem_P_is_bracketed(reg, classifier):
+    problem = ufm.Problem(K=3, d=11, n=(4, 2, 1), loss=CENTERS, reg=reg, classifier=classifier)
+    sol = ufm.polish(ufm.solve(problem))
+    cert = certify(sol, rigorous=True)
+    ((lower, upper),) = cert.bracket
+    assert upper - lower < EXACT
+    assert lower <= float(cert.primal[0]) + 1e-15
+    assert upper == pytest.approx(float(cert.primal[0]), rel=EXACT)
+    far = certify(random_point(problem, M=problem.N, seed=1), rigorous=True)
+    assert far.bracket[0][0] <= upper
+    assert far.bracket[0][1] == pytest.approx(float(far.primal), rel=EXACT)
+
+
+def test_problem_P_with_a_fixed_frame_has_the_proved_closed_value():
+    """sum_k n_k f_k lam / (2 (g_k + lam S)), one of the printed values."""
+    f, n = (1, 2, 3, 5), (40, 20, 8, 3)
+    problem = ufm.Problem(
+        K=4, d=4, n=n, loss=ufm.CenterSquaredError.of(f, n=n, theta=0.2),
+        reg=ufm.WeightDecay(0.0, 1e-3), classifier=ufm.Fixed(ufm.OrthogonalFrame()),
+    )  # fmt: skip
+    ((lower, upper),) = certify(ufm.polish(ufm.solve(problem)), rigorous=True).bracket
+    g = [math.cos(0.2) ** 2 + k * math.sin(0.2) ** 2 for k in f]
+    closed = sum(a * b * 1e-3 / (2 * (c + 1e-3 * 119)) for a, b, c in zip(n, f, g, strict=True))
+    assert closed == pytest.approx(0.0510281643, abs=1e-10)
+    assert lower - 1e-15 <= closed <= upper + 1e-15
+    assert upper - lower < EXACT
+
+
+@pytest.mark.parametrize(
+    ("loss", "classifier", "message"),
+    [
+        (ufm.SoftTargets(TREE, beta=2.0), ufm.Learnable(), "loss must be one of CrossEntropy, "),
+        (ufm.CrossEntropy(), ufm.Fixed(TREE), "frame must be one of SimplexETF, .* got HAFrame"),
+    ],
+)
+def test_models_without_balls_are_named(loss, classifier, message):
+    problem = ufm.Problem(K=3, d=3, n=(1,) * 3, loss=loss, classifier=classifier,
+                          reg=ufm.VectorBudget(1, 4))  # fmt: skip
+    point = random_point(problem, M=3, seed=0)
+    assert certify(point).bracket is None
+    with pytest.raises(ValueError, match=message) as error:
+        certify(point, rigorous=True)
+    assert "\n" not in str(error.value)
+
+
 def test_without_flint_the_error_names_the_extra(monkeypatch):
     real = builtins.__import__
 

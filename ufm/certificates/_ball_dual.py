@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from ufm._typing import Float, Tensor
-from ufm.certificates._ball_primal import class_shares
+from ufm.certificates._ball_primal import center_scales, class_shares
 from ufm.certificates._balls import (
     ball,
     ball_frame,
@@ -21,7 +21,7 @@ from ufm.certificates._balls import (
     root,
     total,
 )
-from ufm.losses import CrossEntropy, DotRegression, SquaredError
+from ufm.losses import CenterSquaredError, CrossEntropy, DotRegression, SquaredError
 from ufm.problem import (
     AverageBudget,
     ClassMeanDecay,
@@ -86,7 +86,7 @@ def _feasible(problem: Problem, Y: Float[Tensor, "K K"], pi: list[Any]) -> list[
             rows[k][k] = -total(rows[j][k] for j in range(K) if j != k)
     if free:
         rows = [_less_row_sum(row, pi) for row in rows]
-    if isinstance(problem.loss, SquaredError):
+    if isinstance(problem.loss, (SquaredError, CenterSquaredError)):
         return rows
     for _ in range(BLENDS):
         lack = _lack(rows, pi)
@@ -184,6 +184,9 @@ def _conjugate(problem: Problem, u: list[Any], y: int) -> Any:
             return dot(u, u) / 2 + u[y]
         case DotRegression(s=s):
             return ball(s) * (u[y] ** 2 / 2 + u[y])
+        case CenterSquaredError() as loss:
+            weight, target = center_scales(loss)
+            return total(e**2 / w for e, w in zip(u, weight, strict=True)) / 2 + u[y] * target[y]
         case loss:
             raise TypeError(f"loss must be of a known type, got {type(loss).__name__}")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ufm.certificates._balls import ball, ball_frame, ball_matrix, dot, total
 from ufm.certificates._means import without_zeros
-from ufm.losses import CrossEntropy, DotRegression, Loss, SquaredError
+from ufm.losses import CenterSquaredError, CrossEntropy, DotRegression, Loss, SquaredError
 from ufm.objective import Point
 from ufm.problem import (
     AverageBudget,
@@ -125,5 +125,26 @@ def _loss(loss: Loss, z: Sequence[Any], y: int) -> Any:
             return total((e - (j == y)) ** 2 for j, e in enumerate(z)) / 2
         case DotRegression(s=s):
             return (z[y] / ball(s) - 1) ** 2 * ball(s) / 2
+        case CenterSquaredError():
+            weight, target = center_scales(loss)
+            miss = [
+                e - (t if j == y else 0) for j, (e, t) in enumerate(zip(z, target, strict=True))
+            ]
+            return total(w * m**2 for w, m in zip(weight, miss, strict=True)) / 2
         case _:
             raise TypeError(f"loss must be of a known type, got {type(loss).__name__}")
+
+
+def center_scales(loss: CenterSquaredError) -> tuple[list[Any], list[Any]]:
+    r"""Weights :math:`g_k/\bar f` and targets :math:`1/\cos\alpha_k` of problem P.
+
+    Args:
+        loss: The loss.
+
+    Returns:
+        K balls each.
+    """
+    cos, sin = ball(loss.theta).cos(), ball(loss.theta).sin()
+    gain = [cos**2 + sin**2 * f for f in loss.f]
+    weight = [g / ball(loss.mean_centers) for g in gain]
+    return weight, [(ball(f) / g).sqrt() for f, g in zip(loss.f, gain, strict=True)]

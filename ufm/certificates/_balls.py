@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ufm._typing import Tensor
-from ufm.geometry.specs import ExplicitFrame, Frame, OrthogonalFrame, SimplexETF
+from ufm.geometry.specs import ExplicitFrame, Frame, MultiCenter, OrthogonalFrame, SimplexETF
 
 
 # Bits of the midpoints: float64 products and sums of K = 1000 terms lose far less than half of it.
@@ -200,7 +200,7 @@ def ball_frame(spec: Frame, K: int, d: int) -> Any:
                 for k in range(j):
                     rows[k][j - 1] = unit
                 rows[j][j - 1] = -j * unit
-        case OrthogonalFrame(E_W=E_W):
+        case OrthogonalFrame(E_W=E_W) | MultiCenter(E_W=E_W):
             for k in range(K):
                 rows[k][k] = ball(E_W).sqrt()
         case ExplicitFrame(rows=given):

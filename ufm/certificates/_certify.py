@@ -17,7 +17,7 @@ from ufm.certificates.average import average_bounds
 from ufm.certificates.dot import dot_bounds
 from ufm.certificates.fixed import fixed_bounds
 from ufm.certificates.ridge import ridge_bounds
-from ufm.certificates.rigorous import bracket
+from ufm.certificates.rigorous import bracket, check_balls
 from ufm.certificates.unregularised import infimum_bounds
 from ufm.certificates.vector import vector_bounds
 from ufm.losses import DotRegression
@@ -51,11 +51,13 @@ def certify(sol: Solution, *, rigorous: bool = False) -> Certificate:
         bound there was: ``raw`` and ``infimum`` are first order, the others second.
 
     Raises:
-        TypeError: If ``rigorous`` and the loss or the fixed frame has no formula in balls.
+        ValueError: If ``rigorous`` and the loss or the fixed frame has no formula in balls.
 
     References:
         Weak duality of the layer-peeled model: [fang2021]_ states the convex programme.
     """
+    if rigorous:
+        check_balls(sol.problems)
     reduced = reduce_point(sol)
     raw, best = bounds(reduced.means)
     best = best.best(zero_bound(reduced.means, "infimum"))

@@ -6,12 +6,40 @@ strengths are the floats of the problem. Needs python-flint, the extra ``rigorou
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ufm._typing import Float, Tensor
 from ufm.certificates._ball_dual import lower_bound
 from ufm.certificates._ball_primal import upper_bound
 from ufm.certificates._balls import PRECISION, float_above, float_below, load_flint
+from ufm.geometry.specs import ExplicitFrame, MultiCenter, OrthogonalFrame, SimplexETF
+from ufm.losses import CenterSquaredError, CrossEntropy, DotRegression, SquaredError
 from ufm.objective import Point
-from ufm.problem import Problem
+from ufm.problem import Fixed, Problem
+
+
+LOSSES = (CrossEntropy, SquaredError, DotRegression, CenterSquaredError)
+FRAMES = (SimplexETF, OrthogonalFrame, MultiCenter, ExplicitFrame)
+
+
+def check_balls(problems: Sequence[Problem]) -> None:
+    """Refuse models that have no formula in balls.
+
+    Args:
+        problems: The models.
+
+    Raises:
+        ValueError: If there is one; the message says what there is.
+    """
+    for problem in problems:
+        fixed = problem.classifier
+        frame = fixed.frame if isinstance(fixed, Fixed) else None
+        for what, given, known in (("loss", problem.loss, LOSSES), ("frame", frame, FRAMES)):
+            if given is not None and not isinstance(given, known):
+                names = ", ".join(kind.__name__ for kind in known)
+                raise ValueError(
+                    f"{what} must be one of {names} for rigorous=True, got {type(given).__name__}"
+                )
 
 
 def bracket(

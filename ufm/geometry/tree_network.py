@@ -75,6 +75,7 @@ class Network:
             ValueError: If the map rises somewhere or is constant.
         """
         labels, D, apex = tree.labels(convention), tree.d_max(convention), tree.apex
+        _refuse_rising(tree, similarity, convention)
         similarity.check(D)
         drops: dict[tuple[int, int], float] = {}
         edge, conductance = [0.0] * len(tree.parent), [0.0] * len(tree.parent)
@@ -166,6 +167,23 @@ class Network:
             current[node] = current[parent] * share
             found[node] = (self.edge[node] * self.resistance) ** 0.5 * current[node]
         return found
+
+
+def _refuse_rising(tree: Tree, similarity: Similarity, convention: Convention) -> None:
+    D = tree.d_max(convention)
+    similarity.check_domain(D)
+    if all(similarity.drop(d, d + 1, D) >= 0 for d in range(D)):
+        return
+    import numpy as np  # here because specs are torch- and NumPy-free, and this is an error
+
+    from ufm.hierarchy.distances import distance_matrix
+
+    F = np.array([similarity.at(d, D) for d in range(D + 1)])[distance_matrix(tree, convention)]
+    lowest = float(np.linalg.eigvalsh(F)[0])
+    try:
+        similarity.check(D)
+    except ValueError as error:
+        raise ValueError(f"{error}; smallest eigenvalue of f(d_ij): {lowest:.6g}") from None
 
 
 def smallest_s(tree: Tree, similarity: Similarity, *, convention: Convention = "height") -> float:
