@@ -81,6 +81,10 @@ def critical_directions(proof: Proof) -> None:
         proof.term("leading", angle**4 / 4),
         "f = 1, where c = 1 and nothing is in span: a quartic minimum",
     )
+    _norm_term(proof)
+
+
+def _norm_term(proof: Proof) -> None:
     length, lam = sp.symbols("r lambda", positive=True)
     norm_term = lam * (length - proof.term("radius", sp.Integer(1))) ** 2
     proof.zero(sp.diff(norm_term, length).subs(length, 1), "the norm term alone sees |h|: |h| = 1")
