@@ -27,8 +27,15 @@ KEPT_BYTES = 2**31
 class LabelledImages(Protocol):
     """What is probed: ``deep.data``'s images, or anything like them."""
 
-    pixels: Tensor
-    labels: Tensor
+    @property
+    def pixels(self) -> Tensor:
+        """Pixels ``(N, C, H, W)`` uint8."""
+        ...
+
+    @property
+    def labels(self) -> Tensor:
+        """Labels ``(N,)``."""
+        ...
 
 
 def probe(

@@ -1,0 +1,311 @@
+"""One training step as a function of static tensors: eager on the CPU, a replayed graph on CUDA.
+
+Nothing in a step waits for the device: losses are collected there and read once an epoch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from deep.building import AnyLoss, Built
+from deep.data.augment import augmented, mixed
+from deep.data.images import ImageSet
+from deep.data.plan import EpochPlan
+from deep.distributed import ALONE, World
+from deep.model import Model
+from deep.objective import Objective, optimiser
+from deep.recipe import Recipe
+from ufm._typing import Float, Int, Tensor
+
+
+# Runs before a capture, in which kernels are chosen and compiled and buffers get their places.
+WARM_UP = 3
+
+
+@dataclass
+class Tally:
+    """What the steps of an epoch leave on the device.
+
+    Attributes:
+        losses: Mean loss of each step ``(S,)``.
+        right: Correct training samples so far.
+        cursor: Step that comes next, as the device counts.
+    """
+
+    losses: Float[Tensor, "S"]
+    right: Float[Tensor, ""]
+    cursor: Int[Tensor, "1"]
+
+
+class Step:
+    """The steps of one network in training.
+
+    Args:
+        model: The network, on its device.
+        built: Its losses.
+        recipe: The recipe.
+        data: Images on the same device.
+        world: Processes that share the batch.
+        compiled: Whether ``torch.compile`` makes kernels of network and loss; by default on CUDA.
+        graphs: Whether a step is captured and replayed; by default on CUDA, alone, where the
+            method allows it.
+
+    Attributes:
+        tally: Losses of the epoch, on the device.
+        average: Averaged weights, parallel to the parameters; empty without averaging.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        built: Built,
+        recipe: Recipe,
+        data: ImageSet,
+        *,
+        world: World = ALONE,
+        compiled: bool | None = None,
+        graphs: bool | None = None,
+    ):
+        self.device = data.train.pixels.device
+        self.model, self.built = model, built.to(self.device)
+        self.recipe, self.data = recipe, data
+        self._mean = torch.tensor(data.mean, device=self.device)
+        self._std = torch.tensor(data.std, device=self.device)
+        on_cuda = self.device.type == "cuda"
+        self.compiled = on_cuda if compiled is None else compiled
+        # The nearest frame is found by a decomposition on the host's terms, and collectives of
+        # other processes cannot be replayed at one's own pace.
+        capturable = on_cuda and not built.follows and world.size == 1
+        self.graphs = capturable if graphs is None else graphs and capturable
+        self.stream = torch.cuda.Stream(self.device) if on_cuda else None
+        self.world = world
+        self.optimiser = optimiser(model, recipe, self.device)
+        self.average = [p.detach().clone() for p in model.parameters()] if recipe.ema else []
+        self.objective = Objective(
+            model, built.loss_at(0, recipe.epochs), mixing=recipe.augment.mixup > 0,
+            narrow=on_cuda and recipe.precision == "bf16",
+        )  # fmt: skip
+        self._call: Callable = world.distributed(self.objective)
+        self._augmented: Callable = augmented
+        if self.compiled:
+            self._call, self._augmented = torch.compile(self._call), torch.compile(augmented)
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._parts = world.parts(recipe.batch, recipe.accumulate)
+        self.plan: tuple[Tensor, ...] = ()
+        self.tally = Tally(*(torch.zeros(0, device=self.device) for _ in range(3)))
+
+    def begin(self, plan: EpochPlan, *, epoch: int, at: int = 0) -> None:
+        """Take an epoch's plan, rate and loss.
+
+        Args:
+            plan: The draw, on the CPU; copied to the device, into the same places every epoch.
+            epoch: Epoch, from 0.
+            at: First step to run.
+        """
+        rows = (plan.index, plan.corner, plan.flip, plan.hole, plan.share, plan.partner)
+        with self.on_stream():
+            if not self.plan:
+                self.plan = tuple(t.to(self.device) for t in rows)
+                self.tally = Tally(
+                    torch.zeros(len(plan.index), device=self.device),
+                    torch.zeros((), device=self.device),
+                    torch.zeros(1, dtype=torch.int64, device=self.device),
+                )
+            else:
+                for mine, drawn in zip(self.plan, rows, strict=True):
+                    mine.copy_(drawn)
+            self.tally.losses.zero_()
+            self.tally.right.zero_()
+            self.tally.cursor.fill_(at)
+            self._set_rate(self.recipe.rate(epoch))
+            self._set_loss(self.built.loss_at(epoch, self.recipe.epochs))
+
+    def prepare(self) -> None:
+        """Capture the step where it is captured, so that the first one costs what all cost."""
+        if self.graphs and self._graph is None:
+            self._graph = self._capture()
+
+    def __call__(self, s: int) -> None:
+        """Enqueue step ``s`` of the epoch; steps come in order.
+
+        Args:
+            s: Which one.
+        """
+        if not self.graphs:
+            with self.on_stream():
+                loss, right = self._update(tuple(t[s] for t in self.plan))
+                self.tally.losses[s] = loss
+                self.tally.right += right
+            return
+        self.prepare()
+        with self.on_stream():
+            self._graph.replay()  # pyright: ignore[reportOptionalMemberAccess]
+
+    def try_batch(self, size: int) -> None:
+        """Forward and backward pass of a part of the first batch, without an update.
+
+        Args:
+            size: How many samples.
+        """
+        self.optimiser.zero_grad()
+        rows = tuple(t[0] for t in self.plan)
+        loss, _, _ = self._call(*self._batch(rows, slice(0, size)))
+        loss.backward()
+        self.optimiser.zero_grad()
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint needs of the network and its optimiser.
+
+        Returns:
+            Tensors on the CPU; ``average`` is None without averaging.
+        """
+        weights = {name: t.cpu() for name, t in self.model.state_dict().items()}
+        average = None
+        if self.average:
+            names = [name for name, _ in self.model.named_parameters()]
+            mean = (t.cpu() for t in self.average)
+            average = weights | dict(zip(names, mean, strict=True))
+        momentum = [buffer.cpu() for buffer in self._momentum()]
+        return {"model": weights, "average": average, "momentum": momentum}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take over what `state` returned, into the same places.
+
+        Args:
+            state: The state.
+        """
+        self.model.load_state_dict(state["model"])
+        for mine, kept in zip(self._momentum(), state["momentum"], strict=True):
+            mine.copy_(kept)
+        if self.average:
+            for mine, (name, _) in zip(self.average, self.model.named_parameters(), strict=True):
+                mine.copy_(state["average"][name])
+
+    def _momentum(self) -> list[Tensor]:
+        if not self.recipe.momentum:
+            return []
+        return [self.optimiser.state[p]["momentum_buffer"] for p in self.model.parameters()]
+
+    def _set_rate(self, rate: float) -> None:
+        for group in self.optimiser.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate * group["factor"])
+            else:
+                group["lr"] = rate * group["factor"]
+
+    def _set_loss(self, loss: AnyLoss) -> None:
+        if loss != self.objective.loss:
+            self.objective.loss = loss
+            self._graph = None
+
+    def _batch(self, rows: tuple[Tensor, ...], part: slice | None) -> tuple[Tensor, ...]:
+        # Images, labels, labels mixed in, share. A part may mix with samples outside of it.
+        index, corner, flip, hole, share, partner = rows
+        if part is None:
+            x, y = self._images(index, corner, flip, hole)
+            if not self.objective.mixing:
+                return x, y, y, share
+            return mixed(x, partner, share), y, y[partner], share
+        x, y = self._images(*(t[part] for t in (index, corner, flip, hole)))
+        if not self.objective.mixing:
+            return x, y, y, share
+        with_ = partner[part]
+        z, other = self._images(*(t[with_] for t in (index, corner, flip, hole)))
+        return torch.lerp(z, x, share), y, other, share
+
+    def _images(
+        self, index: Tensor, corner: Tensor, flip: Tensor, hole: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        train = self.data.train
+        x = self._augmented(
+            train.pixels[index], corner, flip, hole,
+            augment=self.recipe.augment, mean=self._mean, std=self._std,
+        )  # fmt: skip
+        if self.device.type == "cuda":
+            x = x.contiguous(memory_format=torch.channels_last)
+        return x, train.labels[index]
+
+    def _update(self, rows: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        self.optimiser.zero_grad()
+        count = len(self._parts)
+        losses, rights = [], []
+        for i, part in enumerate(self._parts):
+            batch = self._batch(rows, part)
+            with self.world.last_part(self._call, i + 1 == count):
+                loss, right, features = self._call(*batch)
+                (loss / count if count > 1 else loss).backward()
+            if self.built.follows:
+                self.model.head.follow(features, batch[1])  # pyright: ignore[reportCallIssue]
+            losses.append(loss.detach())
+            rights.append(right)
+        self.optimiser.step()
+        if self.average:
+            for mean, p in zip(self.average, self.model.parameters(), strict=True):
+                mean.lerp_(p.detach(), 1 - self.recipe.ema)
+        if count == 1:
+            return losses[0], rights[0]
+        return torch.stack(losses).mean(), torch.stack(rights).sum()
+
+    def _capture(self) -> torch.cuda.CUDAGraph:
+        def body() -> None:
+            rows = tuple(t.index_select(0, self.tally.cursor).squeeze(0) for t in self.plan)
+            loss, right = self._update(rows)
+            self.tally.losses.index_copy_(0, self.tally.cursor, loss.unsqueeze(0))
+            self.tally.right.add_(right)
+            self.tally.cursor.add_(1).remainder_(len(self.tally.losses))
+
+        graph = torch.cuda.CUDAGraph()
+        with self._unchanged():
+            with self.on_stream():
+                for _ in range(WARM_UP):
+                    body()
+            torch.cuda.synchronize(self.device)
+            self.optimiser.zero_grad()
+            with torch.cuda.graph(graph, stream=self.stream):
+                body()
+        return graph
+
+    @contextlib.contextmanager
+    def _unchanged(self) -> Iterator[None]:
+        # Everything that a step writes is what it was, in the same places.
+        state = [*self.model.state_dict().values(), *self._momentum(), *self.average,
+                 self.tally.losses, self.tally.right, self.tally.cursor]  # fmt: skip
+        with self.on_stream():
+            before = [t.clone() for t in state]
+        yield
+        with self.on_stream(), torch.no_grad():
+            for t, old in zip(state, before, strict=True):
+                t.copy_(old)
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """The averaged weights in the place of the last ones, where the recipe averages.
+
+        Yields:
+            Nothing.
+        """
+        if not self.average:
+            yield
+            return
+        parameters = [p.detach() for p in self.model.parameters()]
+        with self.on_stream():
+            last = [p.clone() for p in parameters]
+            for mine, mean in zip(parameters, self.average, strict=True):
+                mine.copy_(mean)
+        yield
+        with self.on_stream():
+            for mine, kept in zip(parameters, last, strict=True):
+                mine.copy_(kept)
+
+    def on_stream(self) -> contextlib.AbstractContextManager:
+        """Context of this network's CUDA stream.
+
+        Returns:
+            It; nothing on a CPU.
+        """
+        return contextlib.nullcontext() if self.stream is None else torch.cuda.stream(self.stream)

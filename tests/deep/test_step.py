@@ -1,0 +1,143 @@
+"""One step: its loss and gradient against formulas, accumulation, averaging, what moves."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+
+import pytest
+import torch
+from tolerances import EXACT
+from training import SMALL, images, step_of
+
+from deep.data import draw_epoch
+from deep.data.augment import normalised
+from deep.data.spec import NO_AUGMENT
+from deep.distributed import World
+from deep.methods import CE, ETFDR, LogitAdjustedCE
+from deep.objective import optimiser
+from deep.recipe import Recipe
+
+
+MIXED = dataclasses.replace(NO_AUGMENT, mixup=0.7)
+TINY = dataclasses.replace(SMALL, batch=12, lr=0.1)
+
+
+def plan_of(recipe: Recipe, data, *, seed: int = 0, epoch: int = 0):
+    return draw_epoch(
+        data.train.labels, batch=recipe.batch, augment=recipe.augment, seed=seed, epoch=epoch
+    )
+
+
+def test_mixup_is_the_two_target_formula():
+    recipe, data = dataclasses.replace(TINY, augment=MIXED), images()
+    step, plan = step_of(recipe, data), plan_of(recipe, data)
+    twin = copy.deepcopy(step.model)
+    step.begin(plan, epoch=0)
+    step(0)
+
+    x = normalised(data.train.pixels[plan.index[0]], data.mean, data.std)
+    y, lam, partner = data.train.labels[plan.index[0]], plan.share[0], plan.partner[0]
+    Z = twin(lam * x + (1 - lam) * x[partner])
+    ce = torch.nn.functional.cross_entropy
+    loss = lam * ce(Z, y) + (1 - lam) * ce(Z, y[partner])
+    torch.testing.assert_close(step.tally.losses[0], loss.detach(), rtol=1e-6, atol=0)  # float32
+    loss.backward()
+    rate = recipe.rate(0)
+    for mine, theirs in zip(step.model.parameters(), twin.parameters(), strict=True):
+        moved = theirs - rate * (theirs.grad + recipe.weight_decay * theirs)
+        torch.testing.assert_close(mine, moved, rtol=1e-5, atol=1e-7)  # float32
+
+
+@pytest.mark.parametrize("augment", [NO_AUGMENT, MIXED])
+@pytest.mark.parametrize("method", [CE(), LogitAdjustedCE()])
+def test_accumulation_equals_the_large_batch(method, augment):
+    recipe, data = dataclasses.replace(TINY, method=method, augment=augment), images()
+    whole = step_of(recipe, data)
+    parts = step_of(dataclasses.replace(recipe, accumulate=3), data)
+    for step in (whole, parts):
+        step.begin(plan_of(recipe, data), epoch=0)
+        for s in range(2):
+            step(s)
+    torch.testing.assert_close(whole.tally.losses, parts.tally.losses, rtol=1e-5, atol=0)  # float32
+    torch.testing.assert_close(whole.tally.right, parts.tally.right, rtol=1e-5, atol=0)
+    for a, b in zip(whole.model.parameters(), parts.model.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)  # float32, sums in another order
+
+
+def test_average_by_hand():
+    recipe, data = dataclasses.replace(TINY, ema=0.75), images()
+    step = step_of(recipe, data)
+    start = [p.detach().clone() for p in step.model.parameters()]
+    step.begin(plan_of(recipe, data), epoch=0)
+    step(0)
+    first = [p.detach().clone() for p in step.model.parameters()]
+    step(1)
+    second = [p.detach().clone() for p in step.model.parameters()]
+    for mean, p0, p1, p2 in zip(step.average, start, first, second, strict=True):
+        by_hand = 0.75 * (0.75 * p0 + 0.25 * p1) + 0.25 * p2
+        torch.testing.assert_close(mean, by_hand, rtol=1e-5, atol=1e-7)  # float32
+    with step.averaged():
+        assert all(torch.equal(p, m) for p, m in zip(step.model.parameters(), step.average,
+                                                     strict=True))  # fmt: skip
+    assert all(torch.equal(p, q) for p, q in zip(step.model.parameters(), second, strict=True))
+
+
+def test_fixed_frames_stay_and_learned_classifiers_move():
+    data = images()
+    for method, moves in ((ETFDR(), False), (CE(), True)):
+        step = step_of(dataclasses.replace(TINY, method=method), data)
+        before = step.model.head.frame.detach().clone()
+        step.begin(plan_of(TINY, data), epoch=0)
+        step(0)
+        assert torch.equal(before, step.model.head.frame) is not moves
+        assert not moves or step.model.head.frame.requires_grad
+
+
+def test_rates_of_classifier_and_body():
+    recipe = dataclasses.replace(TINY, body=0.1)
+    step = step_of(recipe, images())
+    sizes = [sum(p.numel() for p in group["params"]) for group in step.optimiser.param_groups]
+    head, body = step.model.head, step.model.backbone
+    assert sizes == [
+        head.frame.numel() + head.bias.numel(),
+        sum(p.numel() for p in body.parameters()),
+    ]
+    step.begin(plan_of(recipe, images()), epoch=2)
+    rates = [group["lr"] for group in step.optimiser.param_groups]
+    assert rates == pytest.approx([0.01, 0.001], rel=EXACT)
+
+
+def test_a_zero_momentum_buffer_is_the_optimisers_own_start():
+    model = step_of(TINY, images()).model
+    twin = copy.deepcopy(model)
+    mine = optimiser(model, TINY, torch.device("cpu"))
+    theirs = torch.optim.SGD(twin.parameters(), lr=TINY.lr, momentum=0.9, weight_decay=1e-3)
+    for _ in range(3):
+        for network, sgd in ((model, mine), (twin, theirs)):
+            sgd.zero_grad()
+            network(torch.ones(4, 2, 4, 4)).square().mean().backward()
+            sgd.step()
+    for a, b in zip(model.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-7)  # float32, fused against not
+
+
+def test_parts_of_the_processes_are_the_batch():
+    parts = [World(rank, 2).parts(24, 3) for rank in range(2)]
+    rows = [row for part in parts for piece in part for row in range(24)[piece]]
+    assert rows == list(range(24))
+    assert World().parts(24, 1) == [None]
+    with pytest.raises(ValueError, match="batch must divide into 2 processes x 5 parts, got 24"):
+        World(0, 2).parts(24, 5)
+
+
+def test_the_loss_of_an_epoch_is_read_from_the_device_in_one_piece():
+    data = images()
+    step = step_of(TINY, data)
+    step.begin(plan_of(TINY, data), epoch=0)
+    for s in range(2):
+        step(s)
+    assert step.tally.losses.shape == (2,)
+    assert bool((step.tally.losses > 0).all())
+    step.begin(plan_of(TINY, data, epoch=1), epoch=1)
+    assert float(step.tally.losses.abs().sum()) == 0 == float(step.tally.right)
