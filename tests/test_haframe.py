@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import math
 
 import numpy as np
 import pytest
 import torch
+from grams import gram_error, spectrum
 from hypothesis import given
 from hypothesis import strategies as st
 from tolerances import EXACT
 from torch.testing import assert_close
 from trees import MIXED, balanced, caterpillar, flat, random_tree, shared_tree
 
-from ufm._spec import canonical, decode, encode
-from ufm.geometry import SimplexETF, etf, frame
+from ufm.geometry import etf
 from ufm.geometry.gram_frames import (
     cholesky_frame,
     eigh_frame,
     grid_search_s,
-    similarity_of_distances,
     smallest_s_of_matrix,
 )
 from ufm.geometry.haframe import embed, hierarchy_frame, node_frame, similarity_matrix
 from ufm.geometry.similarity import Exponential, Linear, Table
-from ufm.geometry.specs import HAFrame
 from ufm.geometry.tree_network import Network, smallest_s
-from ufm.hierarchy import Tree, distance_matrix, load, ultrametric_witness
-from ufm.problem import Fixed, Problem
+from ufm.hierarchy import Tree, distance_matrix, load
 
 
 def random_map(tree: Tree, convention: str, rng: np.random.Generator):
@@ -43,14 +39,6 @@ def random_map(tree: Tree, convention: str, rng: np.random.Generator):
         falling = np.ceil(falling * 4) / 4
         falling[-1] = min(falling[-1], 0.75)
     return Table((1.0, *falling.tolist()))
-
-
-def gram_error(W: torch.Tensor, S: torch.Tensor) -> float:
-    return float((W @ W.mT - S).abs().max())
-
-
-def spectrum(S: torch.Tensor) -> torch.Tensor:
-    return torch.linalg.eigvalsh(S)
 
 
 def test_every_tree_has_its_frame_by_every_route():
@@ -286,101 +274,6 @@ def test_coinciding_classes_lower_the_rank():
     assert hierarchy_frame(tree, same, s=0.0).shape == (5, 2)
 
 
-# Non-increasing is needed: levels out of order.
-RISING = Table((1.0, 0.1, 0.9, 0.0))
-
-
-@pytest.mark.parametrize("build", [hierarchy_frame, node_frame])
-def test_rising_map_shows_the_eigenvalue(build):
-    lowest = float(spectrum(similarity_matrix(balanced(2, 3), RISING, s=0.0))[0])
-    assert lowest < -0.5
-    with pytest.raises(ValueError, match=f"smallest eigenvalue is {lowest:.6g}"):
-        build(balanced(2, 3), RISING)
-
-
-def test_rising_map_that_happens_to_be_feasible():
-    mild, tree = Table((1.0, 0.10, 0.11, 0.0)), balanced(2, 3)
-    with pytest.raises(ValueError, match=r"non-increasing, got 0\.11 at distance 2 after 0\.1"):
-        hierarchy_frame(tree, mild)
-    S = similarity_matrix(tree, mild, s=0.0)
-    assert gram_error(cholesky_frame(S), S) <= EXACT  # the way that remains
-
-
-def test_most_shuffled_maps_fail():
-    rng, failures = np.random.default_rng(1), 0
-    for seed in range(100):
-        tree = random_tree(20, seed)
-        values = rng.permutation(np.linspace(0.99, 0.0, tree.d_max()))
-        S = similarity_matrix(tree, Table((1.0, *values.tolist())), s=0.0)
-        failures += bool(spectrum(S)[0] < -1e-9)
-    assert failures > 50
-
-
-def path_lengths(tree: Tree) -> torch.Tensor:
-    depth = torch.tensor(tree.depths[: tree.K]).double()
-    D = torch.from_numpy(distance_matrix(tree, "depth")).double()
-    return (depth + depth.unsqueeze(-1) - 2 * (tree.height - D)).fill_diagonal_(0)
-
-
-# Twelve leaves at the ends of long chains and one right below the root.
-BROOM = Tree.from_nested([*([[[k]]] for k in range(12)), 12])
-
-
-def test_path_length_is_no_ultrametric_and_the_linear_map_shows_it():
-    D = path_lengths(BROOM)
-    assert ultrametric_witness(D.numpy()) is not None
-    S = similarity_of_distances(D, lambda x: 1 - x)
-    for route in (cholesky_frame, eigh_frame, smallest_s_of_matrix):
-        with pytest.raises(ValueError, match="smallest eigenvalue is -0"):
-            route(S)
-    # The exponential of a tree metric is positive definite all the same (Schoenberg).
-    F = similarity_of_distances(D, lambda x: torch.exp(-2 * x))
-    assert gram_error(eigh_frame(F), F) <= EXACT
-    assert smallest_s_of_matrix(F) < 0
-
-
-def test_grid_search_that_finds_nothing():
-    F = similarity_of_distances(path_lengths(BROOM), lambda x: 1 - x)
-    assert grid_search_s(F) == math.inf
-
-
-def test_matrix_routes_refuse_what_is_no_gram_matrix():
-    skew, nan = torch.tensor([[1.0, 0.5], [0.4, 1.0]]), torch.full((2, 2), torch.nan)
-    for route in (cholesky_frame, eigh_frame):
-        with pytest.raises(ValueError, match="symmetric"):
-            route(skew.double())
-        with pytest.raises(ValueError, match="NaN"):
-            route(nan.double())
-        with pytest.raises(ValueError, match="d must be at least the frame's rank 2, got 1"):
-            route(torch.eye(2).double(), d=1)
-    with pytest.raises(ValueError, match="positive definite"):
-        smallest_s_of_matrix(torch.ones(2, 2).double())
-
-
-@given(st.integers(2, 12), st.integers(0, 9999), st.floats(1e-10, 1e-2))
-def test_matrix_routes_reject_a_negative_eigenvalue(K, seed, size):
-    rng = torch.Generator().manual_seed(seed)
-    Q = torch.linalg.qr(torch.randn(K, K, generator=rng).double())[0]
-    values = torch.rand(K, generator=rng).double()
-    values[0] = -size
-    S = (Q * values) @ Q.mT
-    S = (S + S.mT) / 2
-    for route in (cholesky_frame, eigh_frame):
-        with pytest.raises(ValueError, match="positive semidefinite"):
-            route(S)
-
-
-@given(st.integers(2, 12), st.integers(1, 12), st.integers(0, 9999))
-def test_matrix_routes_take_any_rank(K, rank, seed):
-    rank = min(rank, K)
-    B = torch.randn(K, rank, generator=torch.Generator().manual_seed(seed)).double()
-    S = B @ B.mT / B.square().sum(-1).max()
-    for route in (cholesky_frame, eigh_frame):
-        assert gram_error(route(S), S) <= EXACT
-        assert route(S).shape[1] <= rank
-        assert route(S, d=K + 3).shape == (K, K + 3)
-
-
 def test_embedding_is_isometric_and_seeded():
     W = hierarchy_frame(Tree.from_nested(MIXED), Exponential(2.0))
     make = lambda seed: embed(W, 20, generator=torch.Generator().manual_seed(seed))  # noqa: E731
@@ -390,84 +283,6 @@ def test_embedding_is_isometric_and_seeded():
     assert make(0).abs().amin(0).min() > 0  # every channel is used
     with pytest.raises(ValueError, match="rank 7, got 6"):
         embed(W, 6, generator=torch.Generator())
-
-
-def test_spec_is_a_frame():
-    tree = Tree.from_nested(MIXED)
-    spec = HAFrame(tree, Exponential(2.0), E_W=2.0)
-    assert decode(json.loads(json.dumps(encode(spec)))) == spec
-    assert hash(spec) == hash(HAFrame(tree, Exponential(2.0), E_W=2.0))
-    assert spec.rank == 7
-    W = frame(spec, 8, 11)
-    assert gram_error(W, 2 * similarity_matrix(tree, Exponential(2.0))) <= EXACT
-    problem = Problem(K=8, d=7, n=(2,) * 8, classifier=Fixed(spec))
-    assert decode(encode(problem)) == problem
-    with pytest.raises(ValueError, match="d must be at least 7"):
-        Problem(K=8, d=6, n=(2,) * 8, classifier=Fixed(spec))
-    with pytest.raises(ValueError, match="d must be at least 8"):
-        Problem(K=8, d=7, n=(2,) * 8, classifier=Fixed(HAFrame(tree, Exponential(2.0), s=0.0)))
-    with pytest.raises(ValueError, match="K=7 leaves, got 8"):
-        Problem(K=7, d=7, n=(2,) * 7, classifier=Fixed(spec))
-
-
-def test_equal_hierarchies_give_equal_keys():
-    a = HAFrame(Tree.from_nested([["a", "b"], ["c", "d"]]), Linear())
-    b = HAFrame(Tree.from_nested([[3, 2], [1, 0]]), Linear())
-    assert canonical(a) == canonical(b)
-    assert canonical(a) != canonical(HAFrame(Tree.from_nested([[0, 2], [1, 3]]), Linear()))
-    assert canonical(a) != canonical(HAFrame(Tree.from_nested([[0, 1], [2, 3]]), Exponential(1.0)))
-
-
-def test_flat_spec_is_the_etf():
-    spec = HAFrame(flat(5), Linear())
-    assert_close(frame(spec, 5, 6), frame(SimplexETF(), 5, 6), rtol=0, atol=EXACT)
-
-
-def test_s_next_to_s_min_is_s_min():
-    tree, f = Tree.from_nested(MIXED), Exponential(2.0)
-    s_min = smallest_s(tree, f)
-    for s in (np.nextafter(s_min, -1), np.nextafter(s_min, 1), smallest_s_of_matrix(
-            similarity_matrix(tree, f, s=0.0))):  # fmt: skip
-        assert hierarchy_frame(tree, f, s=float(s)).shape[1] == 7  # no column of rounding noise
-    assert hierarchy_frame(tree, f, s=s_min + 1e-9).shape[1] == 8
-
-
-TREE = Tree.from_nested(MIXED)
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: Exponential(0.0), "gamma must be a finite number > 0, got 0.0"),
-        (lambda: Exponential(-1.0), "gamma must be"),
-        (lambda: Exponential(math.nan), "gamma must be"),
-        (lambda: Table((0.9, 0.5)), "start with 1"),
-        (lambda: Table((1.0,)), "at least two"),
-        (lambda: Table((1.0, math.nan)), r"values\[1\]"),
-        (lambda: HAFrame(TREE, Table((1.0, 0.5))), "each distance 0..3, got 2"),
-        (lambda: HAFrame(TREE, Table((1.0, 1.0, 1.0, 1.0))), "fall below 1"),
-        (
-            lambda: HAFrame(balanced(2, 3), RISING),
-            r"got 0.9 at distance 2 after 0.1; smallest eigenvalue of f\(d_ij\): -0.7$",
-        ),
-        (lambda: smallest_s(balanced(2, 3), RISING), "smallest eigenvalue of .*: -0.7$"),
-        (lambda: HAFrame(TREE, Exponential(2.0), s=-0.9), r"s\* = -0.4631"),
-        (lambda: HAFrame(TREE, Exponential(2.0), s=1.0), r"in \[s\*, 1\)"),
-        (lambda: HAFrame(TREE, Exponential(2.0), s=math.inf), "finite"),
-        (lambda: HAFrame(TREE, Exponential(2.0), E_W=0.0), "E_W"),
-        (lambda: HAFrame(TREE, Exponential(2.0), convention="path"), "'path'"),
-        (lambda: HAFrame([[0, 1], 2], Exponential(2.0)), "tree must be a Tree"),
-        (lambda: HAFrame(TREE, 2.0), "similarity must be a Similarity"),
-        (lambda: hierarchy_frame(TREE, Exponential(2.0), s=-0.9), r"s\* = -0.4631"),
-        (lambda: node_frame(TREE, Exponential(2.0), s=-0.9), r"s\* = -0.4631"),
-        (lambda: hierarchy_frame(TREE, Exponential(2.0), d=6), "rank 7, got 6"),
-        (lambda: similarity_matrix(TREE, Exponential(2.0), s=1.5), "below 1, got 1.5"),
-    ],
-)
-def test_bad_input_is_named(make, message):
-    with pytest.raises(ValueError, match=message) as error:
-        make()
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.slow
