@@ -244,7 +244,7 @@ def margin_bound(f: int, other: int, *, median: float, K: int = 4, doubled: bool
     domain="K = 4, f = 5 against 2, theta = .2, noise of deviation .05 and .15; 200000 draws",
 )
 def mean_term_counted_twice(measure: Measurement) -> None:
-    """At the margin as printed the preference is not even."""
+    """At the margin with the mean term twice the preference is not even: no threshold of it."""
     for deviation in (0.05, 0.15):
         median = deviation * median_gap(5, 2)
         margin = margin_bound(5, 2, median=median, doubled=True)

@@ -54,6 +54,7 @@ class Provenance(enum.Enum):
 
     PRINTED = "as printed"
     QUOTED = "in the form often quoted"
+    RECONSTRUCTED = "as reconstructed here from a description of it"
     DERIVED = "derived here"
 
 

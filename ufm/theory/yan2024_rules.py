@@ -5,8 +5,8 @@ RCR is the argmax over the class vectors, GCR over the best center of each class
 
 from __future__ import annotations
 
-from ufm.claims import Claim, Kind, register
-from ufm.theory.yan2024 import OURS, printed
+from ufm.claims import Claim, Kind, Provenance, Source, register
+from ufm.theory.yan2024 import OURS, WHERE, printed
 
 
 HARD = "samples at the mean of the centers plus small isotropic noise"
@@ -53,7 +53,7 @@ PROP_C1 = register(
         formula=r"\langle w_k-w_{k'},z\rangle=\frac{\frac{\cos\theta}K(\frac1{f_{k'}}-\frac1{f_k})"
         r"-\cos\theta\,m}{\sin\theta},\quad m=\operatorname{med}\bigl[\max_j\langle v_j^{(k)},z"
         r"\rangle-\max_j\langle v_j^{(k')},z\rangle\bigr]",
-        source=printed("Proposition C.1"),
+        source=Source("yan2024", WHERE, Provenance.RECONSTRUCTED, "Proposition C.1"),
         outside=HARD,
         fails=True,
         repaired_by="yan2024.gcr-margin",
