@@ -195,9 +195,9 @@ def npz(path: Path) -> tuple[Pair, Pair | None]:
         ValueError: If it is no such file.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
             arrays = {key: file[key] for key in file.files if "index" not in key}
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError, zlib.error) as error:
+    except (zipfile.BadZipFile, EOFError, OSError, TypeError, ValueError, zlib.error) as error:
         raise ValueError(f"{path} must be a whole .npz of plain arrays, got {error}") from error
     for x, y, xt, yt in NPZ_KEYS:
         if {x, y, xt, yt} <= arrays.keys():

@@ -88,6 +88,8 @@ class EpochPlan:
             raise ValueError(f"rank must be in 0..{world - 1}, got {rank}")
         if self.batch % world:
             raise ValueError(f"batch must be a multiple of {world} processes, got {self.batch}")
+        if world == 1:
+            return self
         B = self.batch // world
         own = slice(rank * B, (rank + 1) * B)
         rows = torch.arange(self.batch, device=self.index.device)[own].expand(len(self), B)
