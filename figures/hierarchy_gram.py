@@ -201,7 +201,7 @@ def draw_cosines(rows: pl.DataFrame, axes, *, name: str):
     axes.set_yticks([])
     axes.set_xticks([0, K // 2 - 1, K - 1], ["1", f"{K // 2}", f"{K}"])
     axes.spines[["top", "right"]].set_visible(True)
-    axes.set_xlabel("class, in the order of the tree")
+    axes.set_xlabel("class, in tree order")
     axes.set_title(FRAMES[name])
     return image
 

@@ -25,7 +25,7 @@ def check_drawn(id: str, table: pl.DataFrame) -> None:
         target.draw(table, axes)
         canvas.draw_without_rendering()
         shown = [t for t in canvas.findobj(Text) if t.get_text()]
-        assert min(t.get_fontsize() for t in shown) >= _style.SMALLEST_POINTS
+        assert min(float(t.get_fontsize()) for t in shown) >= _style.SMALLEST_POINTS
         _check_inside(canvas, axes.values())
     flat = [panel for panel in axes.values() if panel.name != "3d"]
     assert all(panel.get_xlabel() for panel in flat)
