@@ -12,6 +12,7 @@ from ufm.hierarchy import Tree
 from ufm.losses import (
     LDAM,
     CenterSquaredError,
+    ClassBalanced,
     CrossEntropy,
     DotRegression,
     LogitAdjusted,
@@ -32,6 +33,8 @@ LOSSES = [
     CenterSquaredError.of((1, 2, 3, 5), n=N, theta=0.4),
     LogitAdjusted(N, tau=0.7),
     LDAM(N, scale=1.5),
+    ClassBalanced(LDAM(N, scale=1.5), n=N, beta=0.9),
+    ClassBalanced(SquaredError(), n=N, over="samples"),
 ]
 Y = torch.tensor([0, 1, 2, 3, 3, 1])
 

@@ -47,21 +47,27 @@ if TYPE_CHECKING:
     from ufm.heads import LearnableHead as LearnableHead
     from ufm.heads import MultiCenterHead as MultiCenterHead
     from ufm.heads import NearestETFHead as NearestETFHead
+    from ufm.heads import RotatedHead as RotatedHead
+    from ufm.heads import adjusted_scores as adjusted_scores
+    from ufm.heads import least_cost_scores as least_cost_scores
     from ufm.hierarchy import Tree as Tree
     from ufm.losses import LDAM as LDAM
     from ufm.losses import AttractionRepulsion as AttractionRepulsion
     from ufm.losses import BatchDotRegression as BatchDotRegression
     from ufm.losses import CenterRegression as CenterRegression
     from ufm.losses import CenterSquaredError as CenterSquaredError
+    from ufm.losses import ClassBalanced as ClassBalanced
     from ufm.losses import CosineAlignment as CosineAlignment
     from ufm.losses import CosineRegression as CosineRegression
     from ufm.losses import CrossEntropy as CrossEntropy
     from ufm.losses import DotRegression as DotRegression
     from ufm.losses import FrameTargets as FrameTargets
     from ufm.losses import HAFrameMix as HAFrameMix
+    from ufm.losses import KPositives as KPositives
     from ufm.losses import LogitAdjusted as LogitAdjusted
     from ufm.losses import SoftTargets as SoftTargets
     from ufm.losses import SquaredError as SquaredError
+    from ufm.losses import effective_weights as effective_weights
     from ufm.methods import LBFGS as LBFGS
     from ufm.methods import ClosedForm as ClosedForm
     from ufm.methods import Convex as Convex
@@ -111,12 +117,13 @@ __getattr__, __dir__, __all__ = attach(
         **dict.fromkeys(("class_aware_centers", "proportional_centers"), ".center_counts"),
         "Tree": ".hierarchy",
         **dict.fromkeys(
-            ("ETFHead", "HAFrameHead", "LearnableHead", "MultiCenterHead", "NearestETFHead"),
-            ".heads"),
+            ("ETFHead", "HAFrameHead", "LearnableHead", "MultiCenterHead", "NearestETFHead",
+             "RotatedHead", "adjusted_scores", "least_cost_scores"), ".heads"),
         **dict.fromkeys(
             ("AttractionRepulsion", "BatchDotRegression", "CenterRegression", "CenterSquaredError",
-             "CosineAlignment", "CosineRegression", "CrossEntropy", "DotRegression", "FrameTargets",
-             "HAFrameMix", "LDAM", "LogitAdjusted", "SoftTargets", "SquaredError"), ".losses"),
+             "ClassBalanced", "CosineAlignment", "CosineRegression", "CrossEntropy",
+             "DotRegression", "FrameTargets", "HAFrameMix", "KPositives", "LDAM", "LogitAdjusted",
+             "SoftTargets", "SquaredError", "effective_weights"), ".losses"),
         **dict.fromkeys(
             ("LBFGS", "ClosedForm", "Convex", "GradientDescent", "GradientFlow", "Newton"),
             ".methods"),

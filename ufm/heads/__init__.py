@@ -10,6 +10,9 @@ from ufm.heads.haframe import HAFrameHead as HAFrameHead
 from ufm.heads.learnable import LearnableHead as LearnableHead
 from ufm.heads.multicenter import MultiCenterHead as MultiCenterHead
 from ufm.heads.nearest_etf import NearestETFHead as NearestETFHead
+from ufm.heads.posthoc import adjusted_scores as adjusted_scores
+from ufm.heads.posthoc import least_cost_scores as least_cost_scores
+from ufm.heads.rotated import RotatedHead as RotatedHead
 from ufm.heads.rules import Rule as Rule
 from ufm.heads.rules import class_scores as class_scores
 from ufm.heads.transform import ResidualBlock as ResidualBlock

@@ -24,7 +24,7 @@ from ufm.losses import FeatureLoss, Loss
 
 
 # Buffers with these names keep float32 when a network is cast to a narrower type.
-KEPT = ("frame", "centers", "rotation")
+KEPT = ("frame", "centers", "rotation", "base")
 
 
 class Head(nn.Module, abc.ABC):

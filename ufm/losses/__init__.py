@@ -12,6 +12,9 @@ from ufm.losses.adjusted import LDAM as LDAM
 from ufm.losses.adjusted import AttractionRepulsion as AttractionRepulsion
 from ufm.losses.adjusted import LogitAdjusted as LogitAdjusted
 from ufm.losses.batch_dot_regression import BatchDotRegression as BatchDotRegression
+from ufm.losses.class_balanced import ClassBalanced as ClassBalanced
+from ufm.losses.class_balanced import effective_weights as effective_weights
+from ufm.losses.contrastive import KPositives as KPositives
 from ufm.losses.cosine_regression import CosineRegression as CosineRegression
 from ufm.losses.cross_entropy import CrossEntropy as CrossEntropy
 from ufm.losses.dot_regression import DotRegression as DotRegression

@@ -63,8 +63,27 @@ def cosine(progress: float, *, cycles: int = 1) -> float:
     return (1 + math.cos(2 * math.pi * check_count("cycles", cycles) * _check(progress))) / 2
 
 
-def _check(progress: float) -> float:
-    progress = check_number("progress", progress)
+def deferred(progress: float, *, start: float = 0.8) -> float:
+    """0 before a share of the training, 1 from there on (deferred re-weighting).
+
+    Args:
+        progress: Share of the training done, ``epoch / epochs``, in [0, 1].
+        start: Where it begins, in [0, 1]; published: epoch 160 of 200.
+
+    Returns:
+        0 or 1.
+
+    References:
+        Cao et al. (2019) [cao2019]_.
+
+    >>> [deferred(epoch / 200) for epoch in (0, 159, 160)]
+    [0.0, 0.0, 1.0]
+    """
+    return float(_check(progress) >= _check(start, name="start"))
+
+
+def _check(progress: float, *, name: str = "progress") -> float:
+    progress = check_number(name, progress)
     if progress > 1:
-        raise ValueError(f"progress must be in [0, 1], got {progress!r}")
+        raise ValueError(f"{name} must be in [0, 1], got {progress!r}")
     return progress

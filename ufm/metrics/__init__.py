@@ -8,7 +8,12 @@ from ufm._lazy import attach
 
 
 if TYPE_CHECKING:
+    from ufm.metrics.accuracy import AccuracyRecord as AccuracyRecord
+    from ufm.metrics.accuracy import tally as tally
     from ufm.metrics.batched import observe as observe
+    from ufm.metrics.calibration import CalibrationRecord as CalibrationRecord
+    from ufm.metrics.calibration import calibrate as calibrate
+    from ufm.metrics.calibration import calibrate_answers as calibrate_answers
     from ufm.metrics.generalised import nc5_ood_dev as nc5_ood_dev
     from ufm.metrics.generalised import riesz_energy as riesz_energy
     from ufm.metrics.generalised import riesz_spread as riesz_spread
@@ -48,6 +53,8 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "observe": ".batched",
+        **dict.fromkeys(("AccuracyRecord", "tally"), ".accuracy"),
+        **dict.fromkeys(("CalibrationRecord", "calibrate", "calibrate_answers"), ".calibration"),
         **dict.fromkeys(("nc5_ood_dev", "riesz_energy", "riesz_spread"), ".generalised"),
         **dict.fromkeys(("Moments", "Weighting"), ".moments"),
         **dict.fromkeys(("nc1_cdnv", "nc1_pinv", "nc1_quot", "nc1_share", "nc1_svd"), ".nc1"),
