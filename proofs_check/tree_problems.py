@@ -120,13 +120,30 @@ def _rows() -> list[tuple[str, Problem, float | None]]:
         ("targets-ridge-two", ridge_targets((2, 2, 2), 1.0, ClassMeanDecay(0.024, 0.025)), None),
         ("targets-ridge-one", ridge_targets((2, 3, 2), 2.0, WeightDecay(0.018, 0.018), n=5), None),
         ("targets-ridge-zero", ridge_targets((3, 2), 1.0, ClassMeanDecay(0.1, 0.1)), None),
+        ("targets-budget", _short((2, 3, 2), 2.0, 0.5), None),
+        ("targets-budget-merged", _short((2, 2, 2), 1.0, 0.05), None),
+        ("targets-fixed-ridge", frame_problem(
+            tree_frame("flat", E_W=1.5), WeightDecay(1e-3, 2e-3), d=7, beta=4.0), None),
+        ("targets-fixed-ridge-means", frame_problem(
+            tree_frame("flat"), ClassMeanDecay(0.0, 5e-3), d=8, beta=2.0), None),
+        ("targets-turned", frame_problem(
+            tree_frame("balanced"), ClassMeanDecay(0.0, 1e-3), d=7, beta=4.0), None),
         ("targets-unequal", _unequal(ClassMeanDecay(1e-3, 1e-3)), None),
         ("targets-unequal-samples", _unequal(WeightDecay(1e-3, 1e-3)), None),
-    ]
+    ]  # fmt: skip
 
 
 def _unequal(reg: Regulariser) -> Problem:
     return Problem(K=8, d=8, n=SIZES, loss=SoftTargets(tree_frame("mixed"), 3.0), reg=reg)
+
+
+def _short(arities: tuple[int, ...], beta: float, share: float) -> Problem:
+    # Budgets that allow a share of the nuclear norm that the targets need.
+    loss = ridge_targets(arities, beta, NoReg()).loss
+    assert isinstance(loss, SoftTargets)
+    K = loss.frame.tree.K
+    E = share * theory.smallest_radius(loss) / K
+    return Problem(K=K, d=K, n=(3,) * K, loss=loss, reg=AverageBudget(E / 2, 2 * E))
 
 
 ROWS = tuple(_rows())

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ufm.theory.geometries import majority_etf_pair as majority_etf_pair
     from ufm.theory.geometries import two_angle_pair as two_angle_pair
     from ufm.theory.tree_geometries import calibrated_features as calibrated_features
+    from ufm.theory.tree_geometries import features_along_rows as features_along_rows
     from ufm.theory.tree_geometries import frame_value as frame_value
     from ufm.theory.tree_geometries import level_matrix as level_matrix
     from ufm.theory.tree_geometries import max_margin as max_margin
@@ -47,6 +48,7 @@ _EXPORTS: dict[str, str] = {
     **dict.fromkeys(
         (
             "calibrated_features",
+            "features_along_rows",
             "frame_value",
             "level_matrix",
             "max_margin",
@@ -66,6 +68,7 @@ __all__ = [
     "collapsed",
     "diagonal_pair",
     "etf_pair",
+    "features_along_rows",
     "frame_value",
     "level_matrix",
     "majority_etf_pair",
@@ -103,5 +106,5 @@ def predict(problem: Problem) -> list[Prediction]:
 
 # Last, because the statements use the lazy names above; in the order of the papers' years.
 from ufm.theory import papyan2020, zhu2021, fang2021, fang2021_collapse, yang2022, hong2024  # noqa: E402, F401, I001
-from ufm.theory import liang2023, liang2023_features, liang2023_targets  # noqa: E402, F401
+from ufm.theory import liang2023, liang2023_features, liang2023_targets, liang2023_shrunk  # noqa: E402, F401
 from ufm.theory import yan2024, yan2024_losses, yan2024_rules  # noqa: E402, F401

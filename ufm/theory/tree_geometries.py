@@ -41,9 +41,23 @@ def calibrated_features(loss: SoftTargets, E_W: float) -> Geometry:
     Returns:
         The geometry; logits ``beta S``.
     """
-    S = target_cosines(loss)
+    return features_along_rows(loss, E_W, (loss.beta,) * loss.frame.tree.K)
+
+
+def features_along_rows(loss: SoftTargets, E_W: float, scales: Sequence[float]) -> Geometry:
+    r"""Geometry of features along the rows of the targets' frame, of given logit scales.
+
+    Args:
+        loss: Targets of the frame.
+        E_W: Squared norm of the rows.
+        scales: Product of the norms of row and feature for each class.
+
+    Returns:
+        The geometry; column k of the logits is ``scales[k]`` times that of S.
+    """
+    S, a = target_cosines(loss), torch.tensor(scales, dtype=torch.float64)
     within = torch.zeros((), dtype=torch.float64)
-    return Geometry(E_W * S, loss.beta**2 / E_W * S, loss.beta * S, within)
+    return Geometry(E_W * S, a.unsqueeze(-1) * a / E_W * S, a * S, within)
 
 
 def smallest_radius(loss: SoftTargets) -> float:

@@ -14,6 +14,7 @@ with :math:`n_l` leaves below a node of level l. Entries that fall with the dist
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
@@ -119,12 +120,12 @@ class Levels:
         """Logits of given probabilities that sum to zero over the classes.
 
         Args:
-            probabilities: Positive entries by level.
+            probabilities: Entries by level; what underflowed counts as the smallest number.
 
         Returns:
             Logits by level.
         """
-        logs = [math.log(p) for p in probabilities]
+        logs = [math.log(max(p, sys.float_info.min)) for p in probabilities]
         mean = math.fsum(m * x for m, x in zip(self.shares, logs, strict=True)) / self.sizes[-1]
         return tuple(x - mean for x in logs)
 
@@ -141,4 +142,5 @@ class Levels:
         return math.fsum(
             m * t * math.log(t / q)
             for m, t, q in zip(self.shares, targets, probabilities, strict=True)
+            if t > 0
         )
