@@ -311,7 +311,7 @@ def draw(rows: pl.DataFrame, axes: Axes) -> None:
     first.set_yticks(
         [FLOOR, 1e-2, 0.1, 1, 10, 100], [r"$\leq 10^{-3}$", "0.01", "0.1", "1", "10", "100"]
     )
-    first.set_ylabel("largest angle to the frame (degrees)")
+    first.set_ylabel("angle to the frame (degrees)")
     first.plot([], [], color=GREY, linewidth=1.0, label="largest margin")
     first.figure.legend(
         *first.get_legend_handles_labels(), loc="outside lower center", ncols=len(LOSSES) + 1
