@@ -15,11 +15,14 @@ import torch
 from torch._dynamo.testing import CompileCounter
 
 from ufm.geometry import Exponential, HAFrame, MultiCenter
-from ufm.heads import ETFHead, HAFrameHead, LearnableHead, MultiCenterHead, NearestETFHead
+from ufm.heads import (
+    ETFHead, HAFrameHead, LearnableHead, MultiCenterHead, NearestETFHead, RotatedHead,
+)
 from ufm.hierarchy import Tree
 from ufm.losses import (
-    LDAM, AttractionRepulsion, BatchDotRegression, CenterRegression, CosineRegression, CrossEntropy,
-    FrameTargets, HAFrameMix, LogitAdjusted, SoftTargets,
+    LDAM, AttractionRepulsion, BatchDotRegression, CenterRegression, ClassBalanced,
+    CosineRegression, CrossEntropy, FrameTargets, HAFrameMix, KPositives, LogitAdjusted,
+    SoftTargets,
 )
 
 torch.set_num_threads(1)
@@ -28,12 +31,12 @@ frame = HAFrame(Tree.from_nested([[0, 1], [2, 3]]), Exponential(2.0))
 losses = [
     CrossEntropy(), SoftTargets(frame, beta=3.0), HAFrameMix(0.4), FrameTargets(3.0),
     CosineRegression(), CenterRegression(), BatchDotRegression(), AttractionRepulsion(),
-    LogitAdjusted(n), LDAM(n),
+    LogitAdjusted(n), LDAM(n), ClassBalanced(LDAM(n), n), KPositives(k=2),
 ]
 heads = [
     ETFHead(8, K), HAFrameHead(8, frame), MultiCenterHead(8, MultiCenter(n, 0.2), d=14),
     MultiCenterHead(8, MultiCenter(n, 0.2), d=14, rule="general"), NearestETFHead(8, K),
-    LearnableHead(8, K),
+    LearnableHead(8, K), RotatedHead(8, K),
 ]
 x, y = torch.randn(16, 8), torch.arange(16) % K
 
