@@ -95,7 +95,8 @@ def test_all_positives_are_supervised_contrast_and_its_minimum_is_the_simplex():
         value.backward()
         return value
 
-    found = float(optimiser.step(closure).detach())
+    optimiser.step(closure)
+    found = float(loss.value(H.detach(), FRAME, y).mean())
     # At a collapsed simplex: log((n - 1) + (K - 1) n exp((-1/(K-1) - 1)/T)).
     simplex = math.log((n - 1) + (K - 1) * n * math.exp((-1 / (K - 1) - 1) / temperature))
     at_simplex = loss.value(ufm.etf(K, K)[y], FRAME, y).mean()
