@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from trees import MIXED, balanced, caterpillar, flat, random_tree
 import ufm
 from ufm import claims, theory
 from ufm.geometry import Exponential, HAFrame, Linear, Table, frame
-from ufm.hierarchy import Tree
+from ufm.hierarchy import Tree, load
 from ufm.losses import CrossEntropy, SoftTargets
 from ufm.theory.liang2023 import all_distinct, is_simplex
 from ufm.theory.liang2023_shrunk import falling_root
@@ -87,6 +88,17 @@ def test_spectrum_is_that_of_the_matrix(arities):
     entries = entries / sum(m * x for m, x in zip(levels.shares, entries, strict=True))
     again = levels.probabilities(levels.spectrum(entries.tolist()))
     assert_close(double(again), entries, rtol=0, atol=EXACT)
+
+
+def test_numbers_on_the_page_of_heads():
+    levels = Levels.of(HAFrame(load("cifar100_superclasses"), Exponential(2.0)))
+    assert levels is not None
+    page = (Path(__file__).parents[2] / "docs" / "heads.md").read_text("utf-8")
+    for beta in (2, 5, 8):
+        targets = levels.targets(beta)
+        cells = [f"{targets[0]:.3f}", *(f"{t:.4f}" for t in targets[1:])]
+        cells += [f"{theta:.3f}" for theta in levels.spectrum(targets)]
+        assert f"| {beta} | {' | '.join(cells)} |" in page
 
 
 def test_hard_targets_give_the_scale_of_the_ridge_etf():
