@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -155,7 +156,7 @@ def margin_angles(run: RunSpec) -> Chunk:
     Returns:
         Rows of `_rows` at an infinite radius, loss ``"margin"``.
     """
-    sweep = run.subject
+    sweep = dataclasses.replace(run.subject, radii=())
     W = rows_of(sweep.frame).numpy()
     found, gaps = [], []
     for y in range(len(W)):
