@@ -14,7 +14,7 @@ COMMANDS = {
     "data": ("deep.commands.data", "what a recipe's data is, and whether it is here"),
     "probe": ("deep.probe", "measure a checkpoint, or saved features"),
     "table": ("deep.table", "train what is missing and print a table beside published figures"),
-    "fit": ("deep.fit", "the model that explains a trained network, and what it predicts"),
+    "fit": ("deep.fit_command", "the model that explains a trained network, and what it predicts"),
     "bench": ("deep.throughput", "speed against the plain loop and the device's rate"),
     "gpu": ("deep.stages", "everything that needs a GPU, in stages of minutes"),
 }

@@ -1,0 +1,234 @@
+"""``python -m deep gpu``: what needs a GPU, in stages of minutes that keep what they did.
+
+CUDA tests, throughput, then the rows of the tables, the most telling first. Results are the small
+files of ``deep/results``, so what is there is skipped, on this machine or any other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import hashlib
+import importlib.util
+import json
+import math
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from deep import results, throughput
+from deep.models.spec import ResNetImageNet, WideResNet
+from deep.published import TABLES
+from deep.queue import NOT_YET, Stage, clock, left, work
+from deep.recipe import Recipe
+from deep.recipes import find
+from deep.results import provenance
+from ufm.runs.files import write_atomic
+
+
+ROOT = Path(__file__).parents[1]
+LOGS = Path("runs/gpu")
+# Tables whose rows are trained, in order of interest.
+QUEUED = ("cifar10-lt", "cifar100-lt", "haframe", "centers10", "centers100", "lt-other")
+# Files of CUDA tests in one stage.
+CHUNK = 6
+# Estimated seconds of an epoch of a seed per million images and unit of work below; measured times
+# of finished recipes replace them.
+COMPILE = 60.0
+SECONDS = {"resnet": 60.0, "wide": 360.0, "imagenet": 240.0}
+LIMIT = 540.0
+
+
+def stages(
+    *,
+    python: str,
+    device: str = "cuda",
+    folder: Path | None = None,
+    out: Path = Path("runs/deep"),
+    root: Path = results.ROOT,
+    tables: Sequence[str] = QUEUED,
+) -> list[Stage]:
+    """All stages, done or not.
+
+    Args:
+        python: Interpreter that runs them.
+        device: Where networks are trained.
+        folder: Where the data is.
+        out: Folder of runs and their checkpoints.
+        root: Folder of results.
+        tables: Tables whose rows are trained.
+
+    Returns:
+        The stages, in order.
+    """
+    places = ["--device", device, *(["--folder", str(folder)] if folder else [])]
+    found = [*_tests(python, root), _throughput(python, device, root)]
+    seen: dict[str, int] = {}
+    for table in (TABLES[name] for name in tables):
+        for row in table.rows:
+            seen[row.recipe] = max(seen.get(row.recipe, 0), table.seeds)
+    # First the rows with a published figure, then what stands beside them.
+    published = {row.recipe for name in tables for row in TABLES[name].rows if row.published}
+    for recipe in sorted(seen, key=lambda name: name not in published):
+        found += _trainings(find(recipe), seen[recipe], python, places, out, root)
+    return found
+
+
+def _trainings(
+    recipe: Recipe, seeds: int, python: str, places: list[str], out: Path, root: Path
+) -> Iterator[Stage]:
+    # Small networks leave a GPU idle: their seeds share a stage. Large ones fill it alone.
+    alone = isinstance(recipe.network, WideResNet | ResNetImageNet)
+    groups = [(k,) for k in range(seeds)] if alone else [tuple(range(seeds))]
+    for group in groups:
+        lacking = [str(k) for k in group if results.read(recipe, k, root) is None] or ["0"]
+        command = (python, "-m", "deep", "train", recipe.name, "--seeds", *lacking, "--record",
+                   "--quiet", "--limit", "{limit}", "--out", str(out), *places)  # fmt: skip
+        yield Stage(
+            f"{recipe.name}-seed{group[0]}" if alone else recipe.name,
+            f"train {recipe.name}, seed {', '.join(map(str, group))}",
+            command,
+            _estimate(recipe, len(group), root),
+            functools.partial(_has_all, recipe, group, root),
+        )
+
+
+def _has_all(recipe: Recipe, seeds: Sequence[int], root: Path) -> bool:
+    return all(results.read(recipe, k, root) is not None for k in seeds)
+
+
+def _estimate(recipe: Recipe, seeds: int, root: Path) -> float:
+    measured = [s.content["seconds"] for s in results.read_all(recipe, root)]
+    if measured:
+        return COMPILE + seeds * sum(measured) / len(measured)
+    kind = {WideResNet: "wide", ResNetImageNet: "imagenet"}.get(type(recipe.network), "resnet")
+    return COMPILE + seeds * SECONDS[kind]
+
+
+def _throughput(python: str, device: str, root: Path) -> Stage:
+    path = root / throughput.FILE
+    command = (python, "-m", "deep", "bench", "--device", device, "--record", str(path))
+    return Stage("throughput", "speed against the plain loop and the matrix rate", command, 240.0,
+                 lambda: throughput.is_current(path, device))  # fmt: skip
+
+
+def _tests(python: str, root: Path) -> Iterator[Stage]:
+    files = sorted(
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "tests").rglob("test_*.py")
+        if re.search(r"mark\.gpu", path.read_text())
+    )
+    for start in range(0, len(files), CHUNK):
+        chunk = files[start : start + CHUNK]
+        name = f"cuda-tests-{start // CHUNK + 1}"
+        path = root / "cuda" / f"{name}.json"
+        command = (python, "-m", "pytest", "-q", "-m", "gpu", *chunk)
+        yield Stage(name, f"CUDA tests of {len(chunk)} files", command, 120.0,
+                    functools.partial(_passed_before, path, chunk),
+                    functools.partial(_keep_tests, path, chunk))  # fmt: skip
+
+
+def _keep_tests(path: Path, chunk: Sequence[str], output: str) -> bool:
+    passed = re.search(r"(\d+) passed", output)
+    if not passed:  # all skipped proves nothing
+        return False
+    record = {
+        "files": list(chunk), "passed": int(passed[1]), "sources": sources(),
+        "provenance": provenance("cuda" if torch.cuda.is_available() else "cpu"),
+    }  # fmt: skip
+    write_atomic({path: (json.dumps(record, indent=1) + "\n").encode()}, role="results")
+    return True
+
+
+def _passed_before(path: Path, chunk: Sequence[str]) -> bool:
+    try:
+        record = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return record.get("sources") == sources() and record.get("files") == list(chunk)
+
+
+@functools.cache
+def sources() -> str:
+    """Digest of the code that CUDA tests are about: they are done again when it changes.
+
+    Returns:
+        16 hex digits.
+    """
+    total = hashlib.sha256()
+    for folder in ("ufm", "deep", "tests"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            total.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes())
+    return total.hexdigest()[:16]
+
+
+def show(found: Sequence[Stage]) -> None:
+    """Write what is done and what is left, with estimated times.
+
+    Args:
+        found: The stages.
+    """
+    undone = {stage.name for stage in left(found)}
+    for stage in found:
+        state = f"left, about {clock(stage.seconds)}" if stage.name in undone else "done"
+        sys.stdout.write(f"{stage.name:46} {state}\n")
+    rest = sum(stage.seconds for stage in found if stage.name in undone)
+    sys.stdout.write(f"{len(undone)} of {len(found)} stages left, about {clock(rest)}\n")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command.
+
+    Args:
+        parser: Its parser.
+    """
+    parser.add_argument("--list", action="store_true", help="what is left, and how long it takes")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--folder", type=Path, help="where the data is (default $UFM_DATA or data)")
+    parser.add_argument("--out", type=Path, default=Path("runs/deep"), help="folder of runs")
+    parser.add_argument("--limit", type=float, default=LIMIT, help="most seconds of a stage")
+    parser.add_argument("--total", type=float, default=math.inf, help="most seconds of all")
+    parser.add_argument("--only", nargs="+", default=[], metavar="PART", help="stages named so")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Do what is left, or list it.
+
+    Args:
+        arguments: Parsed arguments.
+
+    Returns:
+        0 if all is done, 1 if a stage failed, 3 if some are left.
+
+    Raises:
+        ValueError: If there is no such device, or the limit is too short.
+    """
+    if arguments.limit < 60 or arguments.limit > 600:
+        raise ValueError(f"limit must be between 60 and 600 seconds, got {arguments.limit:g}")
+    found = stages(python=sys.executable, device=arguments.device, folder=arguments.folder,
+                   out=arguments.out)  # fmt: skip
+    if arguments.only:
+        found = [stage for stage in found if any(part in stage.name for part in arguments.only)]
+    if arguments.list:
+        show(found)
+        return 0
+    if arguments.device.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device must be present, {sys.executable} sees no CUDA through torch")
+    if importlib.util.find_spec("pytest") is None:
+        sys.stdout.write("pytest is not installed: the CUDA tests are left out\n")
+        found = [stage for stage in found if not stage.name.startswith("cuda-tests")]
+    status = work(found, limit=arguments.limit, total=arguments.total, logs=LOGS, say=_say)
+    if status:
+        show(left(found))
+    return status
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+__all__ = ["NOT_YET", "Stage", "add_arguments", "run", "show", "sources", "stages"]
