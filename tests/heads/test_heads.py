@@ -265,3 +265,13 @@ def test_multi_center_buffers_are_one_rotated_frame():
     assert_close(ours @ ours.mT, theirs @ theirs.mT, rtol=0, atol=EXACT)
     assert torch.equal(head.owner, natural.owner)
     assert isinstance(head, Head)
+
+
+def test_the_gram_matrix_follows_the_frame():
+    """It is no part of a checkpoint, and neither casts nor another tree's checkpoint stale it."""
+    head = MAKERS["haframe"]()
+    other = HAFrameHead(WIDTH, HAFrame(Tree.from_nested([*range(K)]), Exponential(2.0)))
+    assert "gram" not in head.state_dict()
+    head.load_state_dict(other.state_dict())
+    assert torch.equal(head.gram, other.frame @ other.frame.mT)
+    assert head.bfloat16().gram.dtype == torch.float32

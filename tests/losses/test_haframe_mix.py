@@ -13,7 +13,7 @@ from tolerances import EXACT
 from torch.testing import assert_close
 from trees import MIXED, balanced, flat, random_tree
 
-from ufm.geometry import Exponential, hierarchy_frame, smallest_s
+from ufm.geometry import Exponential, FixedRows, hierarchy_frame, smallest_s
 from ufm.hierarchy import Tree
 from ufm.losses import CosineAlignment, CrossEntropy, FrameTargets, HAFrameMix
 
@@ -64,6 +64,14 @@ def test_equals_the_loop_over_classes(K, seed, alpha):
     y = torch.randint(0, K, (9,), generator=rng)
     expected = published_loss(H, W, y, alpha)
     assert_close(HAFrameMix(alpha).value(H, W, y), expected, rtol=EXACT, atol=EXACT)
+
+
+def test_a_known_gram_matrix_changes_nothing():
+    W = FRAMES["mixed"]
+    H = torch.randn(8, 7, generator=torch.Generator().manual_seed(3)).double()
+    known = FixedRows(W, W @ W.mT)
+    for loss in (HAFrameMix(0.4), FrameTargets(3.0), CosineAlignment()):
+        assert_close(loss.value(H, known, Y), loss.value(H, W, Y), rtol=EXACT, atol=EXACT)
 
 
 def test_weights_follow_the_published_rule():

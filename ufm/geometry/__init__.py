@@ -10,6 +10,7 @@ from ufm._lazy import attach
 if TYPE_CHECKING:
     from ufm.geometry.comparison import distance as distance
     from ufm.geometry.comparison import procrustes_distance as procrustes_distance
+    from ufm.geometry.frames import FixedRows as FixedRows
     from ufm.geometry.frames import align as align
     from ufm.geometry.frames import etf as etf
     from ufm.geometry.frames import frame as frame
@@ -62,6 +63,7 @@ __getattr__, __dir__, __all__ = attach(
     {
         "distance": ".comparison",
         "procrustes_distance": ".comparison",
+        "FixedRows": ".frames",
         "align": ".frames",
         "etf": ".frames",
         "frame": ".frames",

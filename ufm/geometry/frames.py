@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
 from ufm._linalg import procrustes
@@ -16,6 +18,19 @@ from ufm.geometry.specs import (
     OrthogonalFrame,
     SimplexETF,
 )
+
+
+@dataclass(frozen=True, eq=False)
+class FixedRows:
+    """Rows that do not move, with the inner products that would be computed again each step.
+
+    Attributes:
+        W: Rows ``(K, d)``.
+        gram: ``W W'``, ``(K, K)``.
+    """
+
+    W: Float[Tensor, "K d"]
+    gram: Float[Tensor, "K K"]
 
 
 def helmert(K: int) -> Float[Tensor, "K Km1"]:

@@ -16,6 +16,7 @@ from torch import nn
 
 from ufm._typing import Float, Int, Tensor
 from ufm.counts import check_count
+from ufm.geometry.frames import FixedRows
 from ufm.geometry.frames import frame as frame_rows
 from ufm.geometry.haframe import embed
 from ufm.geometry.multicenter import Centers
@@ -24,7 +25,7 @@ from ufm.losses import FeatureLoss, Loss
 
 
 # Buffers with these names keep float32 when a network is cast to a narrower type.
-KEPT = ("frame", "centers", "rotation", "base")
+KEPT = ("frame", "gram", "centers", "rotation", "base")
 
 
 class Head(nn.Module, abc.ABC):
@@ -56,7 +57,7 @@ class Head(nn.Module, abc.ABC):
 
     @property
     @abc.abstractmethod
-    def parts(self) -> Tensor | Centers:
+    def parts(self) -> Tensor | FixedRows | Centers:
         """The frame as a `ufm.losses.FeatureLoss` wants it."""
 
     @property

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 
 from ufm._typing import Float, Tensor
+from ufm.geometry.frames import FixedRows
 from ufm.geometry.specs import HAFrame
 from ufm.heads._head import Head, build_rows, product
 from ufm.heads.transform import ResidualTransform
@@ -40,6 +43,8 @@ class HAFrameHead(Head):
     torch.Size([8, 4])
     """
 
+    gram: Tensor
+
     def __init__(
         self,
         in_features: int,
@@ -61,10 +66,16 @@ class HAFrameHead(Head):
         dtype = dtype or torch.get_default_dtype()
         self.register_buffer("frame", rows.to(dtype).to(device=device))
 
+        self.register_buffer("gram", self.frame @ self.frame.mT, persistent=False)
+
     @property
-    def parts(self) -> Tensor:
-        """The rows."""
-        return self.frame
+    def parts(self) -> FixedRows:
+        """The rows with their Gram matrix, which its losses need."""
+        return FixedRows(self.frame, self.gram)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self.gram.copy_(self.frame @ self.frame.mT)
 
     def logits(self, features: Float[Tensor, "B d"]) -> Float[Tensor, "B K"]:
         """Inner products with the rows.

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ufm.geometry.frames import FixedRows
     from ufm.geometry.multicenter import Centers
 
-    Rows: TypeAlias = Tensor | Centers
+    Rows: TypeAlias = Tensor | FixedRows | Centers
 
 # Features shorter than this have no direction: their cosines count as 0, with gradient 0.
 NO_DIRECTION = 1e-12
@@ -36,7 +37,8 @@ class FeatureLoss(abc.ABC):
 
         Args:
             features: One row a sample ``(B, d)``.
-            frame: Rows ``(K, d)``, or the `ufm.geometry.Centers` of a multi-center frame.
+            frame: Rows ``(K, d)``, the same with their Gram matrix (`ufm.geometry.FixedRows`), or
+                the `ufm.geometry.Centers` of a multi-center frame.
             y: Labels ``(B,)``.
 
         Returns:
@@ -118,6 +120,21 @@ def class_rows(frame: Rows) -> Tensor:
     """
     rows: Any = frame
     return getattr(rows, "W", rows)
+
+
+def inner_products(frame: Rows, y: Tensor) -> Tensor:
+    """Inner products of all rows with those of some classes, looked up where they are known.
+
+    Args:
+        frame: The frame.
+        y: Labels ``(B,)``.
+
+    Returns:
+        One column a label ``(K, B)``.
+    """
+    parts: Any = frame
+    W = class_rows(frame)
+    return parts.gram[y].mT if hasattr(parts, "gram") else W @ W[y].mT
 
 
 def centers_and_owners(frame: Rows) -> tuple[Tensor, Tensor]:

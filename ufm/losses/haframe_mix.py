@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 
 from ufm._spec import spec
 from ufm.counts import check_number
-from ufm.losses._features import FeatureLoss, class_rows, lengths_or_inf, unit_rows
+from ufm.losses._features import (
+    FeatureLoss,
+    class_rows,
+    inner_products,
+    lengths_or_inf,
+    unit_rows,
+)
 from ufm.losses._softmax import divergence_from_targets
 from ufm.losses.cross_entropy import CrossEntropy
 
@@ -69,7 +75,7 @@ class HAFrameMix(FeatureLoss):
         W = class_rows(frame)
         Z, row = W @ features.mT, lengths_or_inf(W)
         cosines = Z / (row.unsqueeze(-1) * lengths_or_inf(features))
-        targets = W @ W[y].mT / (row.unsqueeze(-1) * row[y])
+        targets = inner_products(frame, y) / (row.unsqueeze(-1) * row[y])
         aligned = (cosines - targets).square().sum(-2)
         return self.beta * CrossEntropy().value(Z, y) + self.alpha * aligned
 
@@ -95,6 +101,5 @@ class FrameTargets(FeatureLoss):
         object.__setattr__(self, "beta", check_number("beta", self.beta, strict=True))
 
     def value(self, features: Tensor, frame: Rows, y: Tensor) -> Tensor:
-        W = class_rows(frame)
-        log_T = (self.beta * (W @ W[y].mT)).log_softmax(-2)
-        return divergence_from_targets(W @ features.mT, log_T)
+        log_T = (self.beta * inner_products(frame, y)).log_softmax(-2)
+        return divergence_from_targets(class_rows(frame) @ features.mT, log_T)
