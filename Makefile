@@ -7,6 +7,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS := convex,rigorous,proofs,figures,deep,dev
 READY := $(VENV)/.ready
+# For records made where there is no git: make gpu UFM_COMMIT=...
+COMMIT = $(shell git rev-parse HEAD >/dev/null 2>&1 && \
+  echo "$$(git rev-parse HEAD)$$(git diff --quiet HEAD || echo -dirty)")
 
 export OMP_NUM_THREADS ?= 1
 
@@ -19,7 +22,7 @@ help:
 	@echo "make lint       ruff, pyright, import-linter"
 	@echo "make claims     run every proof and check; rewrite ufm/evidence.json and CLAIMS.md"
 	@echo "make bench      measure against what a user would use instead; writes benchmarks/results/"
-	@echo "make gpu        CUDA tests with the interpreter PYTHON (installs nothing)"
+	@echo "make gpu        CUDA tests, speed and tables with PYTHON (installs nothing); ARGS=--list"
 	@echo "make wheel      build the wheel and the source archive into dist/"
 
 setup: $(READY)
@@ -57,10 +60,11 @@ claims: $(READY)
 bench: $(READY)
 	$(BIN)/python -m benchmarks
 
+# DATA   folder of the data sets (default $UFM_DATA or ./data)
+# ARGS   for example --list, --total 500, --only cifar10
 gpu:
-	@$(PYTHON) -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' || \
-	  { echo "PYTHON must see a CUDA device through torch, got $$(command -v $(PYTHON))" >&2; exit 2; }
-	$(PYTHON) -m pytest -m gpu $$(grep -rl "mark.gpu" tests)
+	@UFM_COMMIT="$${UFM_COMMIT:-$(COMMIT)}" $(PYTHON) -m deep gpu \
+	  $(if $(DATA),--folder '$(DATA)') $(ARGS)
 
 wheel: $(READY)
 	$(BIN)/python -m build --no-isolation --outdir dist

@@ -120,7 +120,12 @@ def _paragraph(p: Prediction) -> str:
     verdict = "explains the gradient" if p.explains else "does NOT explain the gradient"
     proof = "certified" if bool(p.certificate.passed) else "NOT certified"
     return (
-        f"{p.model}: {p.problem.reg}, {p.problem.bias}; {verdict} (left over: {left}); optimum "
+        f"{p.model}: {_short(p.problem.reg)}, {_short(p.problem.bias)}; {verdict} (left over: {left}); optimum "
         f"{float(p.certificate.primal):.6g} {proof}, the network is {p.excess:.3g} above it, "
         f"geometry {p.distance:.3g} away"
     )
+
+
+def _short(spec: Any) -> str:
+    fields = ", ".join(f"{name}={value:.4g}" for name, value in vars(spec).items())
+    return f"{type(spec).__name__}({fields})" if fields else type(spec).__name__

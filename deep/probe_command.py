@@ -74,13 +74,14 @@ def measured(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
     data = load(found.recipe.data, folder=arguments.folder, seed=found.seed)
     judged = tree_of(data.name) if arguments.tree is None else tree(arguments.tree)
     D = None if judged is None else distance_matrix(judged)
-    normal = {"mean": data.mean, "std": data.std}
     if arguments.features:
-        kept = save_features(found.model, data.train, **normal)
+        kept = save_features(found.model, data.train, mean=data.mean, std=data.std)
         saved.write(arguments.features, kept)
     rules = found.built.rules
     return {
-        name: probe(found.model, images, rules=rules, n=data.train.n, D=D, **normal)
+        name: probe(
+            found.model, images, rules=rules, n=data.train.n, D=D, mean=data.mean, std=data.std
+        )
         for name, images in (("train", data.train), ("test", data.test))
     }
 

@@ -1,0 +1,78 @@
+"""What the speed figures are made of: counted operations, the plain loop, the record."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from deep import plain, stages, throughput
+from deep.published import TABLES
+from deep.recipes import find
+
+
+CPU = torch.device("cpu")
+DIGITS = find("digits-ce")
+
+
+def test_operations_of_a_known_network():
+    # Products of an MLP: forward 2 ab; backward twice that, but for the input of the first layer.
+    sizes = [(64, 256), (256, 256), (256, 10)]
+    forward = sum(2 * a * b for a, b in sizes)
+    assert throughput.flops_per_image(DIGITS) == 3 * forward - 2 * 64 * 256
+
+
+def test_operations_of_the_networks_of_the_tables():
+    # Multiply-adds of one forward pass: ResNet-32 69 million, WRN-28-8 3.4 billion.
+    small = throughput.flops_per_image(find("yang2022-cifar10-lt100-ce"), batch=1) / 6
+    assert small == pytest.approx(69e6, rel=0.02)
+
+
+def test_plain_loop_and_steps_run_and_have_a_speed():
+    data = throughput.random_images(DIGITS, N=256)
+    model, _ = throughput.assemble(DIGITS, throughput.shape_of(data), seed=0)
+    speed = plain.images_per_second(model, data, batch=64, device=CPU, steps=3, workers=0)
+    assert speed > 0
+    assert throughput.step_speed(DIGITS, device=CPU, epochs=1, N=256) > 0
+    assert throughput.matrix_rate(CPU, size=64, repeats=1) > 0
+
+
+def test_bare_convolutions_have_a_time():
+    tiny = find("fashion-lt-etf-dr")
+    assert throughput.convolution_seconds(tiny, device=CPU, count=1) > 0
+
+
+def test_a_record_is_current_for_its_kind_of_device_only(tmp_path):
+    path = tmp_path / "throughput.json"
+    assert not throughput.is_current(path, "cuda")
+    path.write_text(json.dumps({"version": throughput.VERSION, "kind": "cpu"}))
+    assert throughput.is_current(path, "cpu")
+    assert not throughput.is_current(path, "cuda")
+    path.write_text("{")
+    assert not throughput.is_current(path, "cpu")
+
+
+def test_the_stages_cover_the_tests_the_speed_and_every_queued_row(tmp_path):
+    found = stages.stages(python="py", root=tmp_path, out=tmp_path)
+    names = [stage.name for stage in found]
+    assert len(set(names)) == len(names)
+    assert names[0].startswith("cuda-tests")
+    assert "throughput" in names
+    trained = {stage.command[4] for stage in found if stage.command[3] == "train"}
+    assert trained == {row.recipe for name in stages.QUEUED for row in TABLES[name].rows}
+    for stage in found:
+        assert stage.seconds <= stages.LIMIT, stage.name
+    headline = names.index("yang2022-cifar10-lt100-etf-dr")
+    assert headline < names.index("yang2022-cifar10-lt100-rbl")
+
+
+def test_cuda_tests_count_only_if_some_ran_and_the_code_is_the_same(tmp_path, monkeypatch):
+    stage = stages.stages(python="py", root=tmp_path, out=tmp_path)[0]
+    assert not stage.done()
+    assert not stage.finish("3 skipped in 1 s")
+    assert not stage.done()
+    assert stage.finish("5 passed, 3 skipped in 1 s")
+    assert stage.done()
+    monkeypatch.setattr(stages, "sources", lambda: "other")
+    assert not stage.done()
