@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,7 @@ from ufm.geometry.haframe import node_frame
 
 
 # Where the public trees are, if they are at hand; they may not be shipped.
-DATA = Path(
-    os.environ.get("UFM_HIERARCHIES", Path(__file__).parents[2] / "shared/data/hierarchies")
-)
+DATA = Path(__file__).parents[2] / "shared" / "data" / "hierarchies"
 # The published construction takes 100 eigendecompositions for W, one for its factor, 100 for S.
 SEARCH = 201
 GAMMA = 5.0
