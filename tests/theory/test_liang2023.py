@@ -235,6 +235,18 @@ def test_margins_against_a_convex_solver():
         assert float((torch.from_numpy(u.value) - directions[y]).norm()) < 1e-4
 
 
+@pytest.mark.parametrize("name", list(TREES))
+def test_predicted_chord_holds_and_rows_have_no_larger_margin(name):
+    radius = 30.0
+    problem = ufm.Problem(K=8, d=7, n=(1,) * 8, reg=ufm.VectorBudget(1.0, radius**2),
+                          classifier=ufm.Fixed(spec(name)))  # fmt: skip
+    numbers = claims.get("liang2023.max-margin").predict(problem).numbers
+    best, margin = theory.max_margin(frame(spec(name), 8, 7))
+    assert numbers["margin_of_the_rows"] <= float(margin.min()) * (1 + EXACT)
+    found = ufm.solve(problem, throw=False).H[0].mT
+    assert float((on_sphere(found, 1.0) - best).norm(dim=-1).max()) < numbers["chord"]
+
+
 def test_a_row_inside_the_others_has_no_margin():
     W = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.1, 0.0]], dtype=torch.float64)
     directions, margins = theory.max_margin(W)

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from ufm.theory.tree_geometries import frame_value as frame_value
     from ufm.theory.tree_geometries import level_matrix as level_matrix
     from ufm.theory.tree_geometries import max_margin as max_margin
+    from ufm.theory.tree_geometries import row_margin as row_margin
     from ufm.theory.tree_geometries import smallest_fit as smallest_fit
-    from ufm.theory.tree_geometries import smallest_margin as smallest_margin
     from ufm.theory.tree_geometries import smallest_radius as smallest_radius
 
 _EXPORTS: dict[str, str] = {
@@ -52,8 +52,9 @@ _EXPORTS: dict[str, str] = {
             "frame_value",
             "level_matrix",
             "max_margin",
+            "row_margin",
+            "row_margin",
             "smallest_fit",
-            "smallest_margin",
             "smallest_radius",
         ),
         ".tree_geometries",
@@ -74,8 +75,8 @@ __all__ = [
     "majority_etf_pair",
     "max_margin",
     "predict",
+    "row_margin",
     "smallest_fit",
-    "smallest_margin",
     "smallest_radius",
     "two_angle_pair",
 ]

@@ -153,8 +153,8 @@ def max_margin(W: Float[Tensor, "K d"]) -> tuple[Float[Tensor, "K d"], Float[Ten
     return directions, margins
 
 
-def smallest_margin(spec: Frame, K: int, d: int) -> float:
-    """Smallest of the classes' largest margins.
+def row_margin(spec: Frame, K: int, d: int) -> float:
+    """Smallest margin of the rows themselves; no direction of largest margin has less.
 
     Args:
         spec: Frame with distinct rows of equal length.
@@ -162,6 +162,9 @@ def smallest_margin(spec: Frame, K: int, d: int) -> float:
         d: Feature dimension.
 
     Returns:
-        The margin, > 0.
+        The margin of a row's direction, > 0.
     """
-    return float(max_margin(frame(spec, K, d))[1].min())
+    W = frame(spec, K, d)
+    gram = (W @ W.mT).fill_diagonal_(-torch.inf)
+    norm2 = float(W[0].square().sum())
+    return (norm2 - float(gram.max())) / norm2**0.5
