@@ -57,6 +57,8 @@ def _max_margin(claim: Claim, problem: Problem) -> Prediction:
     margin = theory.row_margin(classifier.frame, problem.K, problem.d)
     chord = math.sqrt(4 * math.log(problem.K - 1) / (math.sqrt(reg.E_H) * margin))
     note = f"directions within a chord of {chord:.6g} of those of largest margin"
+    if chord >= 2:
+        note = "the radius is too small for the bound to say anything"
     return Prediction(claim, note=note, numbers={"margin_of_the_rows": margin, "chord": chord})
 
 
