@@ -16,9 +16,11 @@ from deep.methods import (
     ETFCE,
     ETFDR,
     LDAMDRW,
+    RBL,
     CalibratedTargets,
     Centers,
     CentersMSE,
+    ClassWeightedCE,
     HierarchyMix,
     LogitAdjustedCE,
     Method,
@@ -38,6 +40,8 @@ from ufm.heads import (
     MultiCenterHead,
     NearestETFHead,
     ResidualTransform,
+    RotatedHead,
+    least_cost_scores,
 )
 from ufm.hierarchy import Tree, distance_matrix
 from ufm.losses import (
@@ -45,6 +49,7 @@ from ufm.losses import (
     AttractionRepulsion,
     BatchDotRegression,
     CenterRegression,
+    ClassBalanced,
     CosineRegression,
     CrossEntropy,
     FeatureLoss,
@@ -201,7 +206,7 @@ class LeastCost(nn.Module):
         Returns:
             The scores.
         """
-        return -(head.logits(features).softmax(-1) @ self.distance)
+        return least_cost_scores(head.logits(features), self.distance)
 
 
 def _fixed(loss: AnyLoss) -> Callable[[int, int], AnyLoss]:
@@ -232,10 +237,20 @@ def _(method: CE, width: int, n: tuple[int, ...], generator) -> Built:
 
 
 @_build.register
+def _(method: ClassWeightedCE, width: int, n: tuple[int, ...], generator) -> Built:
+    head = LearnableHead(width, len(n), d=check_dimension(method))
+    plain = CrossEntropy()
+    weighted = ClassBalanced(plain, n=n, beta=method.beta)
+    return Built(head, _deferred(plain, weighted, method.start), _softmax_rules(n))
+
+
+@_build.register
 def _(method: LDAMDRW, width: int, n: tuple[int, ...], generator) -> Built:
     head = LearnableHead(width, len(n), d=check_dimension(method), unit=True)
     plain = LDAM(n, max_margin=method.max_margin, scale=method.scale)
-    return Built(head, _deferred(plain, plain, method.start), {"argmax": argmax})
+    # The released code divides by the weights of the batch, on average those of its samples.
+    weighted = ClassBalanced(plain, n=n, beta=method.beta, over="samples")
+    return Built(head, _deferred(plain, weighted, method.start), {"argmax": argmax})
 
 
 @_build.register
@@ -272,6 +287,13 @@ def _(method: NearestETF, width: int, n: tuple[int, ...], generator) -> Built:
     head = NearestETFHead(width, len(n), d=check_dimension(method), E_H=method.E_H,
                           generator=generator)  # fmt: skip
     return Built(head, _fixed(CrossEntropy()), {"argmax": argmax}, follows=True)
+
+
+@_build.register
+def _(method: RBL, width: int, n: tuple[int, ...], generator) -> Built:
+    head = RotatedHead(width, len(n), d=check_dimension(method), rows=method.rows,
+                       generator=generator)  # fmt: skip
+    return Built(head, _fixed(CrossEntropy()), _softmax_rules(n))
 
 
 @_build.register

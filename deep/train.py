@@ -17,6 +17,7 @@ from deep.data import load
 from deep.distributed import ALONE, World
 from deep.interrupt import Interrupt, deterministic
 from deep.memory import fitting_batch
+from deep.models.spec import MLP
 from deep.recipe import Recipe
 from deep.run import Callback, NonFinite, Outcome, Result, Run
 
@@ -97,7 +98,8 @@ def train_many(
     device = world.device or torch.device(device)
     together = len(seeds) if device.type == "cuda" else 1
     results: list[Result] = []
-    with Interrupt(limit) as interrupt, deterministic(device):
+    small = isinstance(recipe.network, MLP)
+    with Interrupt(limit) as interrupt, deterministic(device, small=small):
         for first in range(0, len(seeds), together):
             runs: list[Run] = []
             for seed in seeds[first : first + together]:

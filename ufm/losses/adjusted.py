@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ufm._spec import spec
 from ufm.counts import check_number, check_sizes
 from ufm.losses._base import Loss, add_at_label, pick
+from ufm.losses._constants import constant
 from ufm.losses._features import FeatureLoss, class_counts, class_rows
 from ufm.losses.cross_entropy import CrossEntropy
 
@@ -49,7 +50,7 @@ class LogitAdjusted(Loss):
         check_sizes(self.n, K)
 
     def _shift(self, like: Tensor) -> Tensor:
-        n = like.new_tensor(self.n)
+        n = constant(self.n, like)
         return self.tau * (n / n.sum()).log().unsqueeze(-1)
 
     def value_and_grad(self, Z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -108,7 +109,7 @@ class LDAM(Loss):
         Returns:
             The margins.
         """
-        n = like.new_tensor(self.n)
+        n = constant(self.n, like)
         return self.max_margin * (n.min() / n) ** 0.25
 
     def _moved(self, Z: Tensor, y: Tensor) -> Tensor:
@@ -159,7 +160,7 @@ class AttractionRepulsion(FeatureLoss):
         W = class_rows(frame)
         if self.n is not None:
             check_sizes(self.n, len(W))
-        n = class_counts(y, W) if self.n is None else W.new_tensor(self.n)
+        n = class_counts(y, W) if self.n is None else constant(self.n, W)
         Z = (W @ features.mT).clamp(-self.clamp, self.clamp)
         return CE.value(Z + n.log().unsqueeze(-1), y)
 

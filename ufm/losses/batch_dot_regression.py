@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from ufm._spec import spec
 from ufm.counts import check_number, check_sizes
+from ufm.losses._constants import constant
 from ufm.losses._features import NO_DIRECTION, FeatureLoss, class_counts, class_rows, lengths_or_inf
 
 
@@ -74,7 +75,7 @@ class BatchDotRegression(FeatureLoss):
             return (len(y) / (present.sum() * count)).where(present, 1.0)
         if len(self.n) != len(frame):
             raise ValueError(f"n must have K={len(frame)} entries, got {len(self.n)}")
-        count = frame.new_tensor(self.n)
+        count = constant(self.n, frame)
         return count.mean() / count
 
     def value(self, features: Tensor, frame: Rows, y: Tensor) -> Tensor:

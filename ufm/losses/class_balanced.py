@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from ufm._spec import spec
 from ufm.counts import check_number, check_sizes
 from ufm.losses._base import Loss
+from ufm.losses._constants import constant
 
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class ClassBalanced(Loss):
         self.loss.check(K)
 
     def _weight(self, like: Tensor, y: Tensor) -> Tensor:
-        return like.new_tensor(effective_weights(self.n, self.beta, over=self.over))[y]
+        return constant(effective_weights(self.n, self.beta, over=self.over), like)[y]
 
     def value_and_grad(self, Z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         value, grad = self.loss.value_and_grad(Z, y)

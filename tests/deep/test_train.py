@@ -1,0 +1,207 @@
+"""Training: stopped and resumed to the same bits, failing without loss, many seeds as one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from tolerances import EXACT
+from training import FULL, SMALL
+
+from deep import checkpoint, run
+from deep.interrupt import Interrupt
+from deep.memory import fitting_batch
+from deep.methods import NearestETF
+from deep.model import restore
+from deep.run import Outcome
+from deep.step import Step
+from deep.train import train, train_many
+
+
+FOLLOWS = dataclasses.replace(SMALL, name="follows", method=NearestETF(), accumulate=2)
+
+
+def stop_at(monkeypatch, count):
+    """Make the next training stop before its step ``count``, as a signal would."""
+    asked = []
+
+    def due(self):
+        asked.append(True)
+        if len(asked) > count + 1:  # the first time is before any step
+            self.signal = signal.SIGTERM
+        return len(asked) > count + 1
+
+    monkeypatch.setattr(Interrupt, "due", due)
+
+
+def same(a, b):
+    """Whether two checkpoints hold the same bits (but for times)."""
+    assert a.keys() == b.keys()
+    for key in ("model", "momentum", "average"):
+        if a[key] is None:
+            assert b[key] is None
+            continue
+        pairs = zip(a[key], b[key], strict=True) if key == "momentum" else (
+            (a[key][name], b[key][name]) for name in a[key])  # fmt: skip
+        assert all(torch.equal(x, y) for x, y in pairs), key
+    rows = [json.loads(state["rows"]) for state in (a, b)]
+    for row in (*rows[0], *rows[1]):
+        del row["seconds"], row["images_per_second"]
+    assert json.dumps(rows[0]) == json.dumps(rows[1])  # NaN equals NaN there
+    return True
+
+
+@pytest.mark.parametrize("recipe", [SMALL, FULL, FOLLOWS], ids=lambda recipe: recipe.name)
+@pytest.mark.parametrize("at", [1, 30, 44])
+def test_interrupted_and_resumed_is_uninterrupted(recipe, at, tmp_path, monkeypatch):
+    whole = train(recipe, out=tmp_path / "whole", seed=5)
+    assert whole.outcome is Outcome.FINISHED
+    assert [row["epoch"] for row in whole.rows] == [1, 2, 3]
+
+    with monkeypatch.context() as patch:
+        stop_at(patch, at)
+        part = train(recipe, out=tmp_path / "part", seed=5)
+    assert part.outcome is Outcome.INTERRUPTED
+    assert (part.signal, part.message) == (signal.SIGTERM, "stopped by SIGTERM")
+    state = checkpoint.load(part.folder)
+    assert state["epoch"] * 22 + state["at"] == at
+    torch.randn(3)  # the global generator has no say
+
+    rest = train(recipe, out=tmp_path / "part", seed=5)
+    assert rest.outcome is Outcome.FINISHED
+    assert same(checkpoint.load(whole.folder), checkpoint.load(rest.folder))
+    lines = (rest.folder / run.LOG).read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3]
+    again = train(recipe, out=tmp_path / "part", seed=5)
+    assert again.rows == rest.rows
+
+
+def test_a_signal_saves_and_exits(tmp_path):
+    arguments = [
+        sys.executable, "-m", "deep", "train", "digits-ce", "--seeds", "0", "--device", "cpu",
+        "--out", str(tmp_path), "--epochs", "500",
+    ]  # fmt: skip
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True,
+                               stdout=subprocess.PIPE)  # fmt: skip
+    folder = tmp_path / "digits-ce-500epochs" / "seed0"
+    until = time.monotonic() + 60
+    while not (folder / run.LOG).exists() or not (folder / run.LOG).read_text():
+        assert time.monotonic() < until
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, err
+    assert "interrupted: stopped by SIGTERM" in out
+    state = checkpoint.load(folder)
+    assert state["epoch"] >= 1
+    assert len(json.loads(state["rows"])) == state["epoch"]
+
+
+def test_the_time_limit_stops_like_a_signal(tmp_path):
+    result = train(SMALL, out=tmp_path, limit=0.0)
+    assert (result.outcome, result.signal, result.message) == (
+        Outcome.INTERRUPTED, 0, "time is up",
+    )  # fmt: skip
+
+
+def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "SAVE_EVERY", 0.0)
+    broken = dataclasses.replace(SMALL, name="broken", epochs=4)
+    calls = []
+    update = Step._update
+
+    def poisoned(self, rows):
+        loss, right = update(self, rows)
+        calls.append(loss)
+        return (loss * float("nan") if len(calls) == 2 * 22 + 5 else loss), right
+
+    monkeypatch.setattr(Step, "_update", poisoned)
+    result = train(broken, out=tmp_path)
+    assert result.outcome is Outcome.NONFINITE
+    assert "got nan in step 5 of epoch 3 (steps 49 to 66 of the run)" in result.message
+    assert "checkpoint behind epoch 2, step 0 is kept" in result.message
+    assert checkpoint.load(result.folder)["epoch"] == 2
+    assert [row["epoch"] for row in result.rows] == [1, 2]
+
+
+def test_a_diverging_rate_is_found_and_named(tmp_path):
+    wild = dataclasses.replace(SMALL, name="wild", lr=1e30)
+    result = train(wild, out=tmp_path)
+    assert result.outcome is Outcome.NONFINITE
+    assert checkpoint.load(result.folder)["epoch"] == 0
+    assert all(t.isfinite().all() for t in checkpoint.load(result.folder)["model"].values())
+
+
+def test_out_of_memory_says_the_batch_that_fits(tmp_path, monkeypatch):
+    call = Step._images
+
+    def small_memory(self, index, corner, flip, hole):
+        if len(index) > 20:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return call(self, index, corner, flip, hole)
+
+    monkeypatch.setattr(Step, "_images", small_memory)
+    result = train(SMALL, out=tmp_path)
+    assert result.outcome is Outcome.OUT_OF_MEMORY
+    assert "batch 64 in 1 parts does not fit (CUDA out of memory)" in result.message
+    assert "16 samples at a time do: set batch=16, or keep the batch with accumulate=4" in (
+        result.message
+    )
+    assert checkpoint.load(result.folder)["epoch"] == 0
+
+
+def test_not_even_one_sample(tmp_path, monkeypatch):
+    def none(self, *rows):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried")
+
+    monkeypatch.setattr(Step, "_images", none)
+    result = train(SMALL, out=tmp_path)
+    assert "not even one sample fits" in result.message
+    assert fitting_batch.__doc__
+
+
+def test_several_seeds_are_the_single_ones(tmp_path):
+    both = train_many(FULL, (1, 2), out=tmp_path / "both")
+    alone = [train(FULL, seed=seed, out=tmp_path / "alone") for seed in (1, 2)]
+    for a, b in zip(both, alone, strict=True):
+        assert same(checkpoint.load(a.folder), checkpoint.load(b.folder))
+    assert both[0].rows[-1]["test"] != both[1].rows[-1]["test"]
+    with pytest.raises(ValueError, match="seeds must be distinct"):
+        train_many(FULL, (1, 1), out=tmp_path)
+
+
+def test_a_checkpoint_gives_the_network_back(tmp_path):
+    result = train(FULL, out=tmp_path)
+    found = restore(result.folder)
+    assert (found.recipe, found.epoch, found.seed) == (FULL, 3, 0)
+    state = checkpoint.load(result.folder)
+    for name, t in found.model.state_dict().items():
+        assert torch.equal(t, state["average"][name])
+    assert not found.model.training
+    row = result.rows[-1]
+    assert row["probe"]["test"]["accuracy"] == pytest.approx(row["test"], rel=EXACT)
+
+
+def test_the_callers_settings_come_back(tmp_path):
+    threads, fixed = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    handler = signal.getsignal(signal.SIGTERM)
+    train(dataclasses.replace(SMALL, epochs=1), out=tmp_path)
+    assert (threads, fixed) == (
+        torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(),
+    )  # fmt: skip
+    assert signal.getsignal(signal.SIGTERM) is handler
+
+
+def test_out_must_be_writable(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="out must be a writable folder"):
+        train(SMALL, out=tmp_path / "file")
