@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from ufm.geometry.haframe import node_frame
 
 
 # Where the public trees are, if they are at hand; they may not be shipped.
-DATA = Path(__file__).parents[2] / "shared" / "data" / "hierarchies"
+SHARED = Path(os.environ.get("UFM_SHARED", Path(__file__).parents[2] / "shared"))
 # The published construction takes 100 eigendecompositions for W, one for its factor, 100 for S.
 SEARCH = 201
 GAMMA = 5.0
@@ -69,7 +70,7 @@ def measured(name: str, tree: ufm.Tree) -> dict[str, Any]:
 
 def inaturalist() -> ufm.Tree:
     """The public tree where it is at hand, else a random one of the same level sizes."""
-    file = DATA / "inaturalist19.json"
+    file = SHARED / "data" / "hierarchies" / "inaturalist19.json"
     if file.is_file():
         return ufm.Tree.from_json(file)
     return levelled((1, 3, 4, 9, 34, 57, 72, 1010))

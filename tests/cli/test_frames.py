@@ -166,6 +166,7 @@ HA = ("solve", "--frame", "haframe", "--tree", "cifar100_superclasses")
         ((*HA, "--gamma", "2", "--asymptote", "-0.9"), "s must be in [s*, 1) with s* = -0.181033"),
         ((*HA, "--gamma", "2", "--K", "10"), "tree must have K=10 leaves, got 100"),
         ((*HA, "--gamma", "2", "--d", "50"), "d must be at least 99"),
+        ((*HA, "--gamma", "2", "--rigorous"), "frame must be one of SimplexETF, "),
         (("solve", "--tree", "no/such/tree"), "tree must be a file or one of cifar100,"),
         (("solve", "--K", "3", "--frame", "multicenter"), "f must be given as --f"),
         (("solve", "--f", "1", "2", "--frame", "multicenter"), "theta must be given as --theta"),

@@ -9,6 +9,7 @@ import ufm
 from ufm import claims
 from ufm._spec import encode
 from ufm.certificates import Certificate, certify
+from ufm.certificates.rigorous import check_balls
 from ufm.cli import report
 from ufm.cli.arguments import (
     Certify,
@@ -84,6 +85,8 @@ def run(command: Command) -> int:
 def _solve(args: Solve) -> int:
     check_writable(args.out)
     problem = args.problem()
+    if args.rigorous:
+        check_balls([problem])  # before the work is done
     sol = solve(problem, args.method, seeds=args.seeds, device=args.device, throw=False)
     if args.polish:
         sol = polish(sol)
