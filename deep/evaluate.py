@@ -81,8 +81,7 @@ class Evaluation:
     ) -> Float[Tensor, "R"]:  # fmt: skip
         step = self.step
         x = normalised(pixels, step.data.mean, step.data.std)
-        if step.device.type == "cuda":
-            x = x.contiguous(memory_format=torch.channels_last)
+        x = x.to(memory_format=torch.channels_last)
         narrow = step.objective.narrow
         with torch.autocast(x.device.type, torch.bfloat16, enabled=narrow, cache_enabled=False):
             features = step.model.features(x)

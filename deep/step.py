@@ -226,9 +226,7 @@ class Step:
             train.pixels[index], corner, flip, hole,
             augment=self.recipe.augment, mean=self._mean, std=self._std,
         )  # fmt: skip
-        if self.device.type == "cuda":
-            x = x.contiguous(memory_format=torch.channels_last)
-        return x, train.labels[index]
+        return x.to(memory_format=torch.channels_last), train.labels[index]
 
     def _update(self, rows: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         self.optimiser.zero_grad()
