@@ -40,6 +40,8 @@ class Balance:
         gh: :math:`\sum_i \langle \partial R/\partial h_i, h_i\rangle` of each class ``(K,)``.
         hh: :math:`\sum_i \|h_i\|^2` of each class ``(K,)``.
         gg: :math:`\sum_i \|\partial R/\partial h_i\|^2` of each class ``(K,)``.
+        pull: :math:`\sum_i \partial R/\partial h_i` of each class ``(K, d)``.
+        total: :math:`\sum_i h_i` of each class ``(K, d)``.
     """
 
     classifier: Classifier
@@ -51,6 +53,8 @@ class Balance:
     gh: Float[Tensor, "K"]
     hh: Float[Tensor, "K"]
     gg: Float[Tensor, "K"]
+    pull: Float[Tensor, "K d"]
+    total: Float[Tensor, "K d"]
 
     @property
     def lam_W(self) -> float:
@@ -90,6 +94,26 @@ class Balance:
         """Largest mean squared norm of a class's features: the per-vector budget."""
         return float((self.hh / self.n).max())
 
+    def residual_means(self, ridge: Float[Tensor, "K"] | None = None) -> float:
+        """Share of the classes' summed gradients that a ridge on their mean features leaves over.
+
+        Noise within classes averages out here: this is what a model of class means has to explain.
+
+        Args:
+            ridge: Ridge on a sample of each class; by default a multiplier of its own for each
+                class, not negative, with what its mean falls short of the budget.
+
+        Returns:
+            The share.
+        """
+        if ridge is not None:
+            return share(self.pull + ridge.unsqueeze(-1) * self.total, self.pull)
+        square = self.total.square().sum(-1, keepdim=True)
+        own = -(self.pull * self.total).sum(-1, keepdim=True) / square.clamp(min=1e-300)
+        held = own.clamp(min=0) * self.total
+        norm = square / self.n.to(square).square().unsqueeze(-1)
+        return share(torch.cat([self.pull + held, held * (1 - norm / norm.max())]), self.pull)
+
     @property
     def bias_is_free(self) -> bool:
         """Whether the gradient in the bias vanishes, up to rounding."""
@@ -103,9 +127,9 @@ class Balance:
 
     @property
     def residual_b(self) -> float:
-        """Share of the gradient in the bias that a ridge leaves over; 0 where it vanishes."""
+        """Gradient in the bias that a ridge leaves over, as a share of that in the logits."""
         left = self.G_b + self.lam_b * self.classifier.b
-        return 0.0 if self.bias_is_free else share(left, self.G_b)
+        return float(left.norm()) / self.size if self.size and not self.bias_is_free else 0.0
 
     @property
     def per_sample(self) -> float:
@@ -150,6 +174,7 @@ def balance(
     W = classifier.W
     K = len(W)
     G, G_b, sums = torch.zeros_like(W), W.new_zeros(K), W.new_zeros(3, K)
+    pull, total = torch.zeros_like(W), torch.zeros_like(W)
     n = torch.zeros(K, dtype=torch.int64, device=W.device)
     risk = size = 0.0
     for X, y, by_logit, value in _gradients(batches, classifier, loss, weight):
@@ -162,7 +187,10 @@ def balance(
         g = by_logit.mT @ W
         rows = torch.stack([(g * X).sum(-1), X.square().sum(-1), g.square().sum(-1)])
         sums += rows @ member
-    return Balance(classifier, n, risk, G, G_b, size, *sums)
+        pull += member.mT @ g
+        total += member.mT @ X
+    gh, hh, gg = sums
+    return Balance(classifier, n, risk, G, G_b, size, gh, hh, gg, pull, total)
 
 
 def residuals(

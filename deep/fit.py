@@ -53,7 +53,8 @@ class Prediction:
         model: ``decay`` (`ufm.WeightDecay`), ``class-decay`` (`ufm.ClassMeanDecay`), ``budget``
             (`ufm.AverageBudget`) or ``vector`` (`ufm.VectorBudget`).
         residual_W: Share of the gradient in W that the model leaves over, 0 to 1; 0 if W is fixed.
-        residual_H: The same for the features.
+        residual_H: The same for the features of samples.
+        residual_means: The same for class means, in which noise within classes averages out.
         residual_b: The same for the bias.
         problem: The model with its estimated strengths, or None.
         reason: Why there is no problem; empty otherwise.
@@ -66,6 +67,7 @@ class Prediction:
     model: str
     residual_W: float
     residual_H: float
+    residual_means: float
     residual_b: float
     problem: Problem | None
     reason: str = ""
@@ -76,8 +78,8 @@ class Prediction:
 
     @property
     def residual(self) -> float:
-        """The largest of the residuals."""
-        return max(self.residual_W, self.residual_H, self.residual_b)
+        """The largest of the residuals that a model of class means has to explain."""
+        return max(self.residual_W, self.residual_means, self.residual_b)
 
     @property
     def explains(self) -> bool:
@@ -128,6 +130,7 @@ class Fit:
             "residual": p.residual,
             "residual_W": p.residual_W,
             "residual_H": p.residual_H,
+            "residual_means": p.residual_means,
             "residual_b": p.residual_b,
             "explains": p.explains,
         }
@@ -240,9 +243,12 @@ def fit(
     ridges = torch.stack([torch.full_like(n, sums.per_sample), sums.per_class_mean / n])
     shares, own = residuals(batches, classifier, loss, weight=weight, ridges=ridges, E_H=sums.E_H)
     left = {"decay": shares[0], "class-decay": shares[1], "budget": shares[1], "vector": own}
+    means = [sums.residual_means(ridge) for ridge in ridges]
+    by_mean = {"decay": means[0], "class-decay": means[1], "budget": means[1],
+               "vector": sums.residual_means()}  # fmt: skip
     stated = _Statement(measured, sums, loss, fixed=fixed, has_bias=has_bias,
                         weights=None if weights is None else tuple(weights))  # fmt: skip
-    predictions = [_predict(name, stated, float(left[name])) for name in models]
+    predictions = [_predict(name, stated, (float(left[name]), by_mean[name])) for name in models]
     return Fit(measured, sums, tuple(sorted(predictions, key=lambda p: p.residual)))
 
 
@@ -300,12 +306,12 @@ def _strengths(model: str, stated: _Statement) -> Regulariser | str:
     return WeightDecay(lam_W, lam_H) if model == "decay" else ClassMeanDecay(lam_W, lam_H)
 
 
-def _predict(model: str, stated: _Statement, residual_H: float) -> Prediction:
+def _predict(model: str, stated: _Statement, features: tuple[float, float]) -> Prediction:
     sums = stated.sums
     residual_W = sums.residual_W_rows if model == "vector" else sums.residual_W
     left = (
         0.0 if stated.fixed else residual_W,
-        residual_H,
+        *features,
         sums.residual_b if stated.has_bias else 0.0,
     )
     reg = _strengths(model, stated)

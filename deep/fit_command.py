@@ -33,6 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fixed", action="store_true", help=".npz: the classifier was not trained")
     parser.add_argument("--weights", type=float, nargs="+", metavar="OMEGA",
                         help="loss weight of a sample of each class (default: equal)")  # fmt: skip
+    parser.add_argument("--centred", action="store_true", help="features about their global mean, "
+                        "whose product with W is taken for a bias")  # fmt: skip
     parser.add_argument("--folder", type=Path, help="where the data is (default $UFM_DATA or data)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--json", action="store_true")
@@ -83,6 +85,8 @@ def fitted(arguments: argparse.Namespace) -> Fit:
         fixed = not isinstance(found.model.head.frame, torch.nn.Parameter)
         if recipe.sampling == "class-balanced" and weights is None:
             weights = [1 / n for n in data.train.n]
+    if arguments.centred:
+        features = saved.centred(features)
     return fit(
         features.batches, Classifier.of(features.W, features.bias), loss=loss, weights=weights,
         fixed=fixed, has_bias=features.has_bias, models=arguments.models,
@@ -113,16 +117,17 @@ def report(found: Fit) -> str:
 
 
 def _paragraph(p: Prediction) -> str:
-    parts = (("W", p.residual_W), ("H", p.residual_H), ("b", p.residual_b))
+    parts = (("W", p.residual_W), ("H", p.residual_H), ("class means", p.residual_means),
+             ("b", p.residual_b))  # fmt: skip
     left = ", ".join(f"{side} {share:.3g}" for side, share in parts)
     if p.problem is None or p.certificate is None:
         return f"{p.model}: no model; {p.reason} (gradient left over: {left})"
     verdict = "explains the gradient" if p.explains else "does NOT explain the gradient"
     proof = "certified" if bool(p.certificate.passed) else "NOT certified"
     return (
-        f"{p.model}: {_short(p.problem.reg)}, {_short(p.problem.bias)}; {verdict} (left over: {left}); optimum "
-        f"{float(p.certificate.primal):.6g} {proof}, the network is {p.excess:.3g} above it, "
-        f"geometry {p.distance:.3g} away"
+        f"{p.model}: {_short(p.problem.reg)}, {_short(p.problem.bias)}; {verdict} "
+        f"(left over: {left}); optimum {float(p.certificate.primal):.6g} {proof}, "
+        f"the network is {p.excess:.3g} above it, geometry {p.distance:.3g} away"
     )
 
 

@@ -115,6 +115,25 @@ def write(path: str | Path, saved: Saved) -> None:
     np.savez(path, **arrays, normalised=np.bool_(saved.normalised))
 
 
+def centred(saved: Saved) -> Saved:
+    """The same logits with features about the mean of their class means; the rest is bias.
+
+    A network's features share a large mean that no model of W and H alone has: its product with W
+    is a bias. Normalised features are taken as they are classified.
+
+    Args:
+        saved: Features and classifier.
+
+    Returns:
+        Centred features in float64, with a bias.
+    """
+    parts = list(saved.batches())
+    X, y = (torch.cat(column) for column in zip(*parts, strict=True))
+    centre = torch.stack([X[y == k].mean(0) for k in range(saved.K)]).mean(0)
+    bias = saved.bias.to(X) + saved.W.to(X) @ centre
+    return Saved(X - centre, y, saved.W, bias, has_bias=True)
+
+
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as stream:
