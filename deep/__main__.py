@@ -12,7 +12,7 @@ COMMANDS = {
     "train": ("deep.commands.train", "train a recipe, or go on with it"),
     "list": ("deep.commands.list", "recipes and what they are"),
     "data": ("deep.commands.data", "what a recipe's data is, and whether it is here"),
-    "probe": ("deep.probe", "measure a checkpoint, or saved features"),
+    "probe": ("deep.probe_command", "measure a checkpoint, or saved features"),
     "table": ("deep.table", "train what is missing and print a table beside published figures"),
     "fit": ("deep.fit_command", "the model that explains a trained network, and what it predicts"),
     "bench": ("deep.throughput", "speed against the plain loop and the device's rate"),
