@@ -35,6 +35,8 @@ def test_round_trip_keeps_six_digits_and_the_matrices_of_the_end_only(tmp_path):
     assert stored.final["train"]["nc1_quot"] == 0.123457
     assert stored.final["train"]["gram_H"] == [[1.0, None], [0.0, 1.0]]
     assert "gram_H" not in stored.probes[0]["train"]
+    assert [row["epoch"] for row in stored.probes] == [2, 4]
+    assert stored.probes[1]["test"]["nc1_quot"] == 0.123457
     assert stored.content["curve"]["loss"][1] == 0.5
     assert [s.seed for s in results.read_all(RECIPE, tmp_path)] == [3]
     assert results.read(RECIPE, 4, tmp_path) is None
@@ -54,7 +56,7 @@ DAMAGE = {
     "a digit": lambda text: text.replace("0.123457", "0.023457"),
     "no object": lambda text: "[]",
     "empty": lambda text: "",
-    "another seed": lambda text: text.replace('"seed": 0', '"seed": 1'),
+    "another seed": lambda text: text.replace('"seed":0', '"seed":1'),
 }
 
 
@@ -75,6 +77,8 @@ def test_a_changed_recipe_has_no_result_and_a_renamed_source_keeps_it(tmp_path):
 def test_only_finished_runs_are_kept(tmp_path):
     with pytest.raises(ValueError, match="ended NONFINITE"):
         results.write(result(outcome=Outcome.NONFINITE), device="cpu", root=tmp_path)
+    with pytest.raises(ValueError, match="must hold a measurement"):
+        results.write(result(rows=[]), device="cpu", root=tmp_path)
     assert not list(tmp_path.rglob("*.json"))
 
 
