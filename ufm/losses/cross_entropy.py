@@ -32,17 +32,13 @@ class CrossEntropy(Loss):
     shift_invariant: ClassVar[bool] = True
 
     def value_and_grad(self, Z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        # Relative to the label's logit: log(1 + sum_{j != y} e^{z_j - z_y}) keeps the digits of
-        # losses far below one, which logsumexp(z) - z_y rounds away; likewise 1 - q_y below.
-        index = y.expand(*Z.shape[:-2], 1, Z.shape[-1])
-        relative = Z - Z.gather(-2, index)
-        top = relative.amax(-2, keepdim=True)
-        others = (relative - top).exp().scatter(-2, index, 0.0)
-        miss = others.sum(-2, keepdim=True)
-        value = top + (miss + (-top).expm1()).log1p()
+        value, others, miss, top = _parts(Z, y)
         total = miss + (-top).exp()
-        grad = (others / total).scatter(-2, index, -miss / total)
-        return value.squeeze(-2), grad
+        index = y.expand(*Z.shape[:-2], 1, Z.shape[-1])
+        return value, (others / total).scatter(-2, index, -miss / total)
+
+    def value(self, Z: Tensor, y: Tensor) -> Tensor:
+        return _parts(Z, y)[0]
 
     def hvp(self, Z: Tensor, y: Tensor, V: Tensor) -> Tensor:
         return covariance_product(Z, V)
@@ -57,3 +53,15 @@ class CrossEntropy(Loss):
 
     def fenchel_defect(self, U: Tensor, Z: Tensor, y: Tensor) -> Tensor:
         return divergence_of_change(Z, U - self.grad(Z, y))
+
+
+def _parts(Z: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    # Relative to the label's logit: log(1 + sum_{j != y} e^{z_j - z_y}) keeps the digits of
+    # losses far below one, which logsumexp(z) - z_y rounds away; likewise 1 - q_y by `miss`.
+    index = y.expand(*Z.shape[:-2], 1, Z.shape[-1])
+    relative = Z - Z.gather(-2, index)
+    top = relative.amax(-2, keepdim=True)
+    others = (relative - top).exp().scatter(-2, index, 0.0)
+    miss = others.sum(-2, keepdim=True)
+    value = top + (miss + (-top).expm1()).log1p()
+    return value.squeeze(-2), others, miss, top

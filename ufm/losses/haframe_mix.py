@@ -74,9 +74,8 @@ class HAFrameMix(FeatureLoss):
         # One product with the features serves both terms: cosines are logits over two lengths.
         W = class_rows(frame)
         Z, row = W @ features.mT, lengths_or_inf(W)
-        cosines = Z / (row.unsqueeze(-1) * lengths_or_inf(features))
-        targets = inner_products(frame, y) / (row.unsqueeze(-1) * row[y])
-        aligned = (cosines - targets).square().sum(-2)
+        apart = Z * lengths_or_inf(features).reciprocal() - inner_products(frame, y) / row[y]
+        aligned = row.pow(-2) @ apart.square()
         return self.beta * CrossEntropy().value(Z, y) + self.alpha * aligned
 
 
