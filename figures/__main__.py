@@ -12,10 +12,10 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from figures import _page
 from figures._build import MissingRun, Target, build
 from figures._registry import Figure, chosen
 from figures._style import Bundle
+from figures.report.site import write as write_report
 from ufm.cli.shell import exit_status, parse
 from ufm.runs import Store, check_writable, default_root
 
@@ -30,7 +30,7 @@ class List:
 
 @dataclasses.dataclass(frozen=True)
 class Build:
-    """Compute what is missing, draw what is out of date, write the page.
+    """Compute what is missing, draw what is out of date, write the report.
 
     Attributes:
         ids: Figures; all by default.
@@ -104,7 +104,7 @@ def _build(args: Build) -> int:
                 failed.append(f"{figure.id}: {error}")
                 continue
             progress.update(task, description=f"{figure.id} ({'drawn' if drawn else 'current'})")
-    _page.write(args.out)
+    write_report(args.out, target.store.root)
     for line in failed:
         sys.stderr.write(f"figures: {line}\n")
     _write([str(args.out / "index.html")])

@@ -14,7 +14,6 @@ import pytest
 from figures import _build, _style
 from figures.__main__ import main
 from figures._build import MissingRun, Target, build
-from figures._page import page
 from figures._registry import Figure, Job
 from ufm.runs import Chunk, RunSpec, Store, files
 
@@ -151,17 +150,6 @@ def test_offline_and_foreign_runs_name_the_command_that_makes_them(small, target
     with pytest.raises(MissingRun, match=r"run network/\w+ must be in .*`python -m deep train"):
         build(dataclasses.replace(small, runs=lambda: [job]), target)
     assert not target.out.exists()
-
-
-def test_the_page_links_the_files_escapes_text_and_fetches_nothing(small, target):
-    build(small, target)
-    text = page([_build.read_record(target.out / "small.json") or {}])
-    assert "10 points &amp; lines" in text
-    for suffix in ("png", "pdf", "parquet", "json"):
-        assert f'"small.{suffix}"' in text
-    assert "http" not in text
-    assert "prefers-color-scheme: dark" in text
-    assert "fang2021.thm5" in text
 
 
 def test_the_command_line_refuses_unknown_names_in_one_line(capsys, tmp_path):

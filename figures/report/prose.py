@@ -1,0 +1,38 @@
+"""Plain-text mathematics of statements and domains, set as text: K_A >= 2 with its subscript."""
+
+from __future__ import annotations
+
+import re
+
+from markupsafe import Markup, escape
+
+
+GREEK = {
+    "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "eta": "η",
+    "theta": "θ", "kappa": "κ", "lam": "λ", "lambda": "λ", "mu": "μ", "pi": "π", "rho": "ρ",
+    "sigma": "σ", "tau": "τ",
+}  # fmt: skip
+_GREEK = re.compile(rf"(?<![\w.-])({'|'.join(GREEK)})(?=_|\b)(?![-.]\w)")
+# After escaping, so that angle brackets are entities.
+_SIGNS = (("&gt;=", "≥"), ("&lt;=", "≤"), ("-&gt;", "→"), (" - ", " − "))
+_SUBSCRIPT = re.compile(
+    r"(?<![A-Za-z0-9_])([A-Za-zα-ω]{1,2}|[|)])_(op|[A-Za-z0-9]{1,3})(?![A-Za-z0-9_])"
+)
+_POWER = re.compile(r"(?<=[\w|)])\^(?:\(([^()]{1,8})\)|(-?\w+|\*))")
+
+
+def prose(text: str) -> Markup:
+    """Text with its symbols typeset.
+
+    Args:
+        text: As written in the registry.
+
+    Returns:
+        HTML.
+    """
+    plain = str(escape(text))
+    for written, sign in _SIGNS:
+        plain = plain.replace(written, sign)
+    plain = _GREEK.sub(lambda m: GREEK[m[1]], plain)
+    plain = _SUBSCRIPT.sub(r"\1<sub>\2</sub>", plain)
+    return Markup(_POWER.sub(lambda m: f"<sup>{m[1] or m[2]}</sup>", plain))

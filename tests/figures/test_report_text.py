@@ -1,0 +1,138 @@
+"""Formulas, plain-text mathematics, numbers, papers and origins, as the report shows them."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from figures.report import origins
+from figures.report.bibliography import Paper, papers
+from figures.report.examples import code, example
+from figures.report.formulas import mathml, parts
+from figures.report.prose import prose
+from figures.report.quantities import evidence_number, quantity
+from proofs_check.catalogue import CASES
+from ufm import claims
+
+
+MATH = "{http://www.w3.org/1998/Math/MathML}"
+ARITY = {"msup": 2, "msub": 2, "mfrac": 2, "munder": 2, "mover": 2, "msubsup": 3, "munderover": 3}
+
+
+@pytest.mark.parametrize("id", claims.registry())
+def test_every_formula_is_whole_mathml(id):
+    latex = claims.get(id).formula
+    tree = ET.fromstring(f"<div>{mathml(latex)}</div>")
+    assert len(tree) == len(list(parts(latex)))
+    for element in tree.iter():
+        name = element.tag.removeprefix(MATH)
+        assert name != "merror"
+        assert len(element) == ARITY.get(name, len(element)), ET.tostring(element)
+        assert "\\" not in (element.text or "")
+
+
+def test_a_formula_keeps_its_numbers_and_signs():
+    tree = ET.fromstring(mathml(r"a = -\tfrac{1}{K-1} \ge 0"))
+    text = "".join(tree.itertext())
+    assert text == "a=−1K−1≥0"
+
+
+def test_formulas_break_at_spaces_outside_of_groups_only():
+    latex = (
+        r"a=1,\quad b=\begin{pmatrix}1&\quad 2\end{pmatrix},\ c_{x\quad y}\qquad\text{or}\quad d"
+    )
+    assert list(parts(latex)) == [
+        "a=1,", r"b=\begin{pmatrix}1&\quad 2\end{pmatrix},", r"c_{x\quad y}", r"\text{or}", "d",
+    ]  # fmt: skip
+
+
+def test_an_unknown_command_is_refused():
+    with pytest.raises(ValueError, match="must have a form in MathML"):
+        mathml(r"\nosuchcommand x")
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("K_A, K_B >= 2", "K<sub>A</sub>, K<sub>B</sub> ≥ 2"),
+        ("d >= K - 1", "d ≥ K − 1"),
+        ("|G D^(-1/2)|_op <= x", "|G D<sup>-1/2</sup>|<sub>op</sub> ≤ x"),
+        ("sqrt(lam_W lam_H)", "sqrt(λ<sub>W</sub> λ<sub>H</sub>)"),
+        ("pi_k > mu", "π<sub>k</sub> &gt; μ"),
+        ("a <b> & c", "a &lt;b&gt; &amp; c"),
+        ("step_weights and multi-center", "step_weights and multi-center"),
+        ("a^q + 1e-10", "a<sup>q</sup> + 1e-10"),
+        ("R_0 is R_1", "R<sub>0</sub> is R<sub>1</sub>"),
+    ],
+)
+def test_plain_text_mathematics_is_set(written, shown):
+    assert prose(written) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1e-10, "≤ 10⁻¹⁰"), (0.0, "0"), (0.6168, "0.6168"), (5e-5, "5e-05"), (12.5, "12.5")],
+)
+def test_recorded_errors_are_bounds_and_quantities_are_numbers(value, text):
+    assert evidence_number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(None, "—"), (True, "yes"), (1592680.1, "1\u202f592\u202f680"), (0.08286, "0.08286"),
+     (1.998e-15, "2.0 · 10⁻¹⁵"), (41, "41"), (float("inf"), "∞"), ("optimal", "optimal")],
+)  # fmt: skip
+def test_quantities_of_tables(value, text):
+    assert quantity(value) == text
+
+
+def test_papers_have_their_accents_and_short_names(tmp_path):
+    file = tmp_path / "some.bib"
+    file.write_text(
+        '@article{a2020, title={On {ETF}s}, author={Sch{\\"o}n, A. and N{\\o}rd, B.}, year={2020},'
+        " journal={J}}\n@book{b2021,\n author={One, A. and Two, B. and Three, C.},\n year={2021}}\n"
+    )
+    found = papers(file)
+    assert found["a2020"] == Paper("a2020", "On ETFs", ("Schön", "Nørd"), "2020", "J")
+    assert found["a2020"].short == "Schön & Nørd 2020"
+    assert found["b2021"].short == "One et al. 2021"
+    assert Paper("x").short == "x"
+    assert papers(tmp_path / "none.bib") == {}
+
+
+def test_checks_are_found_in_the_code():
+    found = origins.check("zhu2021.tangent_inequality")
+    assert found.path == "proofs_check/zhu2021.py"
+    line = (origins.ROOT / found.path).read_text().splitlines()[found.line - 1]
+    assert line.startswith("def tangent_inequality")
+    assert origins.check("predictions.fang2021.r0").about.startswith("Compare certified optima")
+    assert "eference" in origins.check("predictions.reference.fang2021.r0").about
+    assert origins.check("no_such_module.f") == origins.Check(
+        "proofs_check/no_such_module.py", 0, ""
+    )
+
+
+def test_every_record_has_its_commit_where_there_is_git():
+    commits = origins.recorded()
+    if not (origins.ROOT / ".git").exists():
+        assert commits == ()
+        return
+    assert len(commits) == len(claims.load_evidence())
+
+
+def test_an_example_is_the_prediction_on_a_problem_of_the_catalogue():
+    claim = claims.get("fang2021.balanced")
+    found = example(claim)
+    case = next(case for case in CASES if case.name == found.case)
+    assert found.value == claim.predict(case.problem).value
+    assert found.cases == sum(claim.applies(c.problem) for c in CASES)
+    assert example(claims.get("fang2021.nuclear")) is None
+
+
+def test_a_problem_is_shown_as_the_code_that_makes_it():
+    import ufm
+
+    names = {name: getattr(ufm, name) for name in dir(ufm) if name[0].isupper()}
+    for case in CASES[:12]:
+        assert eval(code(case.problem), names) == case.problem
