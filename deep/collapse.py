@@ -94,14 +94,8 @@ class Collapse:
 
     @property
     def angles(self) -> Float[Tensor, "K"]:
-        """Angle of each class mean to the direction it is meant to take, in degrees.
-
-        By chord and sum, which keeps the digits of small angles; NaN for a vanished mean.
-        """
-        u = unit(self.moments.mean)
-        v = unit(self.classifier.direction)
-        chord, total = (torch.linalg.vector_norm(x, dim=-1) for x in (u - v, u + v))
-        return torch.rad2deg(2 * torch.atan2(chord, total))
+        """Angle of each class mean to the direction it is meant to take, in degrees."""
+        return angles_between(self.moments.mean, self.classifier.direction)
 
     @property
     def E_H(self) -> Float[Tensor, "K"]:
@@ -155,6 +149,23 @@ def unit(V: Float[Tensor, "K d"]) -> Float[Tensor, "K d"]:
         Directions.
     """
     return V / torch.linalg.vector_norm(V, dim=-1, keepdim=True)
+
+
+def angles_between(A: Float[Tensor, "K d"], B: Float[Tensor, "K d"]) -> Float[Tensor, "K"]:
+    """Angle of each row of A to that of B, in degrees; NaN for a zero row.
+
+    By chord and sum, which keeps the digits of small angles.
+
+    Args:
+        A: Rows.
+        B: Rows.
+
+    Returns:
+        The angles.
+    """
+    u, v = unit(A), unit(B)
+    chord, total = (torch.linalg.vector_norm(x, dim=-1) for x in (u - v, u + v))
+    return torch.rad2deg(2 * torch.atan2(chord, total))
 
 
 def class_means(batches: Batches, K: int) -> tuple[Float[Tensor, "K d"], Int[Tensor, "K"]]:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from deep import saved
-from deep.collapse import Classifier
+from deep.collapse import Classifier, collapse
 from deep.data import load
 from deep.fit import METRICS, MODELS, Fit, Prediction, fit, shape_row
+from deep.frame_fit import FramePrediction, predict_on_frame
 from deep.model import restore
-from deep.probe import save_features
-from ufm.losses import CrossEntropy, Loss
+from deep.probe import linear_rule, save_features
+from deep.saved import Saved
+from ufm.losses import CrossEntropy, FeatureLoss, Loss
 
 
 SHOWN = ("norm_W", "norm_H", "cos_mean", "cos_min", "cos_max", "angle_WH_mean", *METRICS)
@@ -47,50 +51,121 @@ def run(arguments: argparse.Namespace) -> int:
         arguments: Parsed arguments.
 
     Returns:
-        0 if some model explains the network, 1 if none does.
+        0 if some model explains the network or its frame is predicted, 1 if none does.
     """
-    found = fitted(arguments)
-    text = json.dumps(found.as_row(), indent=1) + "\n" if arguments.json else report(found)
-    sys.stdout.write(text)
-    return 0 if any(p.explains for p in found.predictions) else 1
+    if arguments.file.suffix == ".npz":
+        given = Given(saved.read(arguments.file), CrossEntropy(), arguments.weights,
+                      fixed=arguments.fixed)  # fmt: skip
+    else:
+        given = trained(arguments)
+    found = None if isinstance(given.loss, FeatureLoss) else fitted(given, arguments)
+    if arguments.json:
+        row = ({} if found is None else found.as_row()) | (
+            {} if given.frame is None else {"frame": given.frame.as_row()}
+        )
+        sys.stdout.write(json.dumps(row, indent=1) + "\n")
+    else:
+        text = "" if given.frame is None else on_frame(given.frame)
+        sys.stdout.write(text + ("" if found is None else report(found)))
+    explained = found is None or any(p.explains for p in found.predictions)
+    return 0 if explained or given.frame is not None else 1
 
 
-def fitted(arguments: argparse.Namespace) -> Fit:
-    """The fit of a checkpoint on its training images, or of saved features.
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What is to be explained.
+
+    Attributes:
+        features: Training features and linear rule.
+        loss: What it was trained with.
+        weights: Loss weight of a sample of each class, or None.
+        fixed: Whether the classifier was fixed.
+        frame: What the loss predicts on a fixed frame, or None.
+    """
+
+    features: Saved
+    loss: Loss | FeatureLoss
+    weights: Sequence[float] | None
+    fixed: bool
+    frame: FramePrediction | None = None
+
+
+def trained(arguments: argparse.Namespace) -> Given:
+    """A checkpoint's features on its training images, its loss, and what that says of its frame.
 
     Args:
         arguments: Parsed arguments.
 
     Returns:
-        The fit.
+        What is to be explained.
 
     Raises:
-        ValueError: If the network was trained with a loss that is not one on logits.
+        ValueError: If the loss is one of features on a classifier that was trained.
     """
-    loss: Any = CrossEntropy()
-    weights, fixed = arguments.weights, arguments.fixed
-    if arguments.file.suffix == ".npz":
-        features = saved.read(arguments.file)
-    else:
-        found = restore(arguments.file, device=arguments.device)
-        recipe = found.recipe
-        loss = found.built.loss_at(recipe.epochs - 1, recipe.epochs)
-        if not isinstance(loss, Loss):
-            raise ValueError(
-                f"fit needs a loss on logits, {recipe.name} has {type(loss).__name__}, whose "
-                "optimum is its own frame: see angle_mean of `python -m deep probe`"
-            )
-        data = load(recipe.data, folder=arguments.folder, seed=found.seed)
-        features = save_features(found.model, data.train, mean=data.mean, std=data.std)
-        fixed = not isinstance(found.model.head.frame, torch.nn.Parameter)
-        if recipe.sampling == "class-balanced" and weights is None:
-            weights = [1 / n for n in data.train.n]
-    if arguments.centred:
-        features = saved.centred(features)
+    found = restore(arguments.file, device=arguments.device)
+    recipe, head = found.recipe, found.model.head
+    loss = found.built.loss_at(recipe.epochs - 1, recipe.epochs)
+    fixed = not any(True for _ in _classifier_parameters(head))
+    if isinstance(loss, FeatureLoss) and not fixed:
+        raise ValueError(
+            f"fit needs a loss on logits or a fixed frame, {recipe.name} has "
+            f"{type(loss).__name__} on a classifier that is trained"
+        )
+    data = load(recipe.data, folder=arguments.folder, seed=found.seed)
+    features = save_features(found.model, data.train, mean=data.mean, std=data.std)
+    weights = arguments.weights
+    if recipe.sampling == "class-balanced" and weights is None:
+        weights = [1 / n for n in data.train.n]
+    frame = None
+    if fixed:
+        rule = linear_rule(found.model.cpu().head)
+        frame = predict_on_frame(collapse(features.batches, rule), loss)
+    return Given(features, loss, weights, fixed=fixed, frame=frame)
+
+
+def _classifier_parameters(head: torch.nn.Module) -> Iterator[torch.nn.Parameter]:
+    # All parameters of a head but those of its transformation.
+    return (p for name, p in head.named_parameters() if not name.startswith("transform."))
+
+
+def fitted(given: Given, arguments: argparse.Namespace) -> Fit:
+    """The models of features and a loss on logits.
+
+    Args:
+        given: What is to be explained.
+        arguments: Parsed arguments.
+
+    Returns:
+        The fit.
+    """
+    features = saved.centred(given.features) if arguments.centred else given.features
     return fit(
-        features.batches, Classifier.of(features.W, features.bias), loss=loss, weights=weights,
-        fixed=fixed, has_bias=features.has_bias, models=arguments.models,
+        features.batches, Classifier.of(features.W, features.bias),
+        loss=given.loss,  # pyright: ignore[reportArgumentType]
+        weights=given.weights, fixed=given.fixed, has_bias=features.has_bias,
+        models=arguments.models,
     )  # fmt: skip
+
+
+def on_frame(found: FramePrediction) -> str:
+    """Predicted and measured angles to a fixed frame as plain text.
+
+    Args:
+        found: The prediction.
+
+    Returns:
+        Three lines.
+    """
+    row = found.as_row()
+    names = {
+        "predicted": "the loss wants class means off the frame by",
+        "measured": "they are off the frame by",
+        "between": "and off what the loss wants by",
+    }
+    return "".join(
+        f"{text} {row[f'angle_{name}_mean']:.4g} degrees (at most {row[f'angle_{name}_max']:.4g})\n"
+        for name, text in names.items()
+    )
 
 
 def report(found: Fit) -> str:
