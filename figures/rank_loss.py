@@ -23,7 +23,7 @@ CELLS = {"right": "#f3ead2", "lost": "#1f3f6e", "undecided": "#d40000"}
 
 
 @spec
-class LongTail:
+class LongTailSweep:
     """CIFAR-10-LT's class sizes under average budgets of product ``E``.
 
     Attributes:
@@ -55,7 +55,7 @@ def runs() -> list[Job]:
     """
     return [
         Job(
-            RunSpec("long-tail", LongTail(RHO, log_grid(-2, 2, 161)), METHOD, version=VERSION),
+            RunSpec("long-tail", LongTailSweep(RHO, log_grid(-2, 2, 161)), METHOD, version=VERSION),
             sweep,
         )
     ]
@@ -69,13 +69,13 @@ def sweep(run: RunSpec) -> Chunk:
     :math:`\sqrt{2 g \max_k \pi_k}`.
 
     Args:
-        run: Subject a `LongTail`.
+        run: Subject a `LongTailSweep`.
 
     Returns:
         One row a class and energy: E, k, pi, mu, mu_error, argmax of the class's logits, outcome
         (``"right"``, ``"lost"``, ``"undecided"``) and the columns of `certificate_rows`.
     """
-    subject: LongTail = run.subject
+    subject: LongTailSweep = run.subject
     sol, cert = ufm.solve_certified(subject.problems(), METHOD, seeds=run.seeds)
     pi = sol.objective().c
     K = pi.shape[-1]

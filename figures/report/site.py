@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 
 from figures.report import entries as _entries
-from figures.report import quantities
+from figures.report import quantities, tables
 from figures.report.bibliography import Paper, papers
 from figures.report.entries import ANY, WITNESSES, Entry
 from figures.report.examples import example
@@ -26,6 +26,8 @@ FOLDER = Path(__file__).parent
 NAVIGATION = (
     ("index.html", "Claims"),
     ("corrections.html", "Corrections"),
+    ("networks.html", "Networks"),
+    ("benchmarks.html", "Benchmarks"),
 )  # fmt: skip
 # Strongest first; refuted stands apart.
 ORDER = tuple(s.value for s in (*reversed(list(ClaimStatus)[:-1]), ClaimStatus.REFUTED))
@@ -85,9 +87,12 @@ def report(figures: Sequence[Shown]) -> Pages:
         f"figures/{f.id}.html": render(pages, "figure.html", root="../", figure=f) for f in figures
     }
     wrong = [entry for entry in found.values() if entry.claim.fails]
-    files["corrections.html"] = render(
-        pages, "corrections.html", page="corrections.html", wrong=wrong
-    )
+    for name, values in (
+        ("corrections.html", {"wrong": wrong}),
+        ("networks.html", {"networks": tables.networks()}),
+        ("benchmarks.html", {"benchmarks": tables.benchmarks()}),
+    ):
+        files[name] = render(pages, name, page=name, **values)
     files["index.html"] = index(pages, found)
     return files
 

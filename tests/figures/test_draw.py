@@ -59,7 +59,7 @@ def descent_table() -> pl.DataFrame:
 
 
 def rank_table() -> pl.DataFrame:
-    spec = RunSpec("long-tail", rank_loss.LongTail(100.0, (0.05, 1.0, 5.0, 20.0)))
+    spec = RunSpec("long-tail", rank_loss.LongTailSweep(100.0, (0.05, 1.0, 5.0, 20.0)))
     return rank_loss.sweep(spec).rows
 
 
