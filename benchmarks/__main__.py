@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import core, frames, losses, measure
+from benchmarks import core, frames, losses, measure, resnet_floor
 
 
 BENCHMARKS = {
@@ -17,6 +17,7 @@ BENCHMARKS = {
     "start_up": core.start_up,
     "frames": frames.frames,
     "frame_losses": losses.losses,
+    "resnet_floor": resnet_floor.resnet_floor,
 }
 RESULTS = Path(__file__).parent / "results"
 

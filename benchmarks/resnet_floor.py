@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from typing import Any
@@ -28,7 +29,8 @@ def resnet_floor() -> list[dict[str, Any]]:
     The step is augmentation, forward and backward pass with batch norm, ReLU, shortcuts, head and
     loss, and SGD. The floor is `conv2d` and its two gradients on the inputs, weights and output
     gradients of the same network, nothing between them, in the better of both memory formats. Both
-    alternate in one process. With one thread times are of the CPU, not of the clock.
+    alternate in one process. With one thread times are of the CPU, not of the clock; neighbours
+    still share caches and memory, and two threads wait for each other: read the load first.
     """
     rows = []
     for threads in (1, 2):
@@ -43,8 +45,8 @@ def resnet_floor() -> list[dict[str, Any]]:
 
 def measured(*, threads: int, keep: bool) -> dict[str, Any]:
     """Best and median times of step and floor in this process."""
-    if keep:
-        keep_host_memory()
+    if keep and not keep_host_memory():
+        raise RuntimeError("memory is kept by glibc on Linux only")
     torch.set_num_threads(threads)
     # CPU time of this thread leaves out the neighbours' share of a busy core.
     clock = time.thread_time if threads == 1 else time.perf_counter
@@ -68,6 +70,7 @@ def measured(*, threads: int, keep: bool) -> dict[str, Any]:
     return {
         "threads": threads,
         "memory kept": keep,
+        "load": os.getloadavg()[0],
         "convolutions": len(convolutions),
         **{f"{name} ms": 1e3 * value for name, value in best.items()},
         "step / floor": best["step"] / best[floor],

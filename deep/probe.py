@@ -176,8 +176,7 @@ def features_of(
     shift, scale = (torch.tensor(x, device=device).view(-1, 1, 1) for x in (mean, std))
     for pixels, y in zip(images.pixels.split(batch), images.labels.split(batch), strict=True):
         x = (pixels.to(device).float() / 255 - shift) / scale
-        if device.type == "cuda":
-            x = x.contiguous(memory_format=torch.channels_last)
+        x = x.to(memory_format=torch.channels_last)
         yield head.features(model.backbone(x)), y.to(device)  # pyright: ignore[reportCallIssue]
 
 
