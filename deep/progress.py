@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from typing import TYPE_CHECKING, Any, TextIO
 
 from deep.recipe import Recipe
 from deep.run import Callback, Row
+
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 
 # Seconds between plain lines of one run.
@@ -177,13 +179,8 @@ def watching(*, quiet: bool = False, tensorboard: Path | None = None) -> Iterato
         The callback.
     """
     board = TensorBoard(tensorboard) if tensorboard else None
-    console = Console(stderr=True)
-    progress = Progress(
-        TextColumn("{task.description}"), BarColumn(bar_width=20),
-        TextColumn("{task.fields[numbers]}"), TimeRemainingColumn(), console=console,
-        disable=quiet or not console.is_terminal,
-    )  # fmt: skip
-    shown = Bars(progress) if console.is_terminal else Lines(sys.stderr)
+    bars = None if quiet or not sys.stderr.isatty() else _bars()
+    shown = Lines(sys.stderr) if bars is None else Bars(bars)
 
     def callback(recipe: Recipe, seed: int, row: Row) -> None:
         if not quiet:
@@ -191,5 +188,17 @@ def watching(*, quiet: bool = False, tensorboard: Path | None = None) -> Iterato
         if board:
             board(recipe, seed, row)
 
-    with progress:
+    with contextlib.nullcontext() if bars is None else bars:
         yield callback
+
+
+def _bars() -> Progress | None:
+    try:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    except ModuleNotFoundError:  # a bare interpreter on a GPU machine shows plain lines
+        return None
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(bar_width=20),
+        TextColumn("{task.fields[numbers]}"), TimeRemainingColumn(), console=Console(stderr=True),
+    )  # fmt: skip

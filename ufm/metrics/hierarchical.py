@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from scipy.special import stdtrit
 
 from ufm._typing import Float, Int, Tensor
 from ufm.counts import check_count
@@ -174,6 +173,9 @@ def confidence_interval(values: Sequence[float], *, level: float = 0.95) -> tupl
         raise ValueError(f"values must hold at least 2 runs, got {len(values)}")
     if not 0 < level < 1:
         raise ValueError(f"level must be in (0, 1), got {level!r}")
+    # The bare interpreter of a GPU machine, which only measures, may have no SciPy.
+    from scipy.special import stdtrit
+
     runs = torch.as_tensor(values, dtype=torch.float64)
     quantile = float(stdtrit(len(runs) - 1, (1 + level) / 2))
     return float(runs.mean()), quantile * float(runs.std(correction=1)) / len(runs) ** 0.5
