@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,14 +9,18 @@ import numpy as np
 import torch
 
 from ufm._typing import Float, Int, Tensor
-from ufm.metrics import HierarchyRecord, hierarchy_metrics
+from ufm.metrics import (
+    AccuracyRecord,
+    CalibrationRecord,
+    HierarchyRecord,
+    calibrate_answers,
+    hierarchy_metrics,
+    tally,
+)
 from ufm.metrics.moments import class_counts
 
 
 Distances = Tensor | np.ndarray
-BINS = 15
-MANY, FEW = 100, 20
-SHOTS = ("many", "medium", "few")
 
 
 class Decisions:
@@ -27,17 +30,14 @@ class Decisions:
         K: Number of classes.
         D: Distances of the classes ``(K, K)`` where they have a hierarchy, or None.
         k: The k of HD@k; those above K are left out.
-
-    Attributes:
-        confusion: Samples of true class i decided as j ``(K, K)``, int64, on the CPU.
     """
 
     def __init__(self, K: int, *, D: Distances | None = None, k: Sequence[int] = (1, 5, 20)):
         self.K = K
         self.D = None if D is None else torch.as_tensor(D)
         self.k = tuple(size for size in k if size <= K)
-        self.confusion = torch.zeros(K, K, dtype=torch.int64)
-        self._bins = torch.zeros(3, BINS, dtype=torch.float64)
+        self._answers = AccuracyRecord(torch.zeros(K, K, dtype=torch.int64))
+        self._calibration: CalibrationRecord | None = None
         self._hierarchy: HierarchyRecord | None = None
 
     def update(self, scores: Float[Tensor, "B K"], y: Int[Tensor, "B"]) -> None:
@@ -61,43 +61,37 @@ class Decisions:
             raise ValueError("scores must be numbers, got NaN")
         scores, y = scores.to(torch.float64), y.to(scores.device).long()
         decided = scores.argmax(-1)
-        pairs = torch.bincount(y * self.K + decided, minlength=self.K**2)
-        self.confusion += pairs.reshape(self.K, self.K).cpu()
-        self._calibrate(scores.softmax(-1).amax(-1).cpu(), (decided == y).cpu())
+        self._answers += tally(decided.cpu(), y.cpu(), K=self.K)
+        sure = calibrate_answers(scores.softmax(-1).amax(-1).cpu(), (decided == y).cpu())
+        self._calibration = sure if self._calibration is None else self._calibration + sure
         if self.D is not None:
             record = hierarchy_metrics(scores, y, self.D, k=self.k)
             self._hierarchy = record if self._hierarchy is None else self._hierarchy + record
 
-    def _calibrate(self, sure: Float[Tensor, "B"], right: Tensor) -> None:
-        # Bins (0, 1/15], (1/15, 2/15], ...
-        place = (sure * BINS).ceil().long().clamp(1, BINS) - 1
-        for row, weight in enumerate((torch.ones_like(sure), sure, right.to(sure))):
-            self._bins[row] += torch.bincount(place, weight, minlength=BINS)
+    @property
+    def confusion(self) -> Int[Tensor, "K K"]:
+        """Samples of true class i decided as j."""
+        return self._answers.confusion
 
     @property
     def samples(self) -> int:
         """Number of samples."""
-        return int(self.confusion.sum())
+        return self._answers.samples
 
     @property
     def accuracy(self) -> float:
         """Share of correct samples; NaN without samples."""
-        return int(self.confusion.trace()) / self.samples if self.samples else math.nan
+        return self._answers.accuracy
 
     @property
     def per_class(self) -> Float[Tensor, "K"]:
         """Share of correct samples of each class; NaN for a class without samples."""
-        return self.confusion.diagonal().double() / self.confusion.sum(-1)
+        return self._answers.by_class
 
     @property
     def ece(self) -> float:
-        r"""Expected calibration error.
-
-        :math:`\sum_b \frac{|b|}{N}\,|\mathrm{accuracy}_b - \mathrm{confidence}_b|` over 15 bins of
-        equal width of the largest probability, as Guo et al. (2017) compute it.
-        """
-        _, sure, right = self._bins
-        return float((sure - right).abs().sum()) / self.samples if self.samples else math.nan
+        """Expected calibration error over 15 bins of equal width; NaN without samples."""
+        return float("nan") if self._calibration is None else self._calibration.ece
 
     def by_shot(self, n: Sequence[int]) -> dict[str, float]:
         """Mean accuracy of classes with many, medium and few training samples.
@@ -111,14 +105,7 @@ class Decisions:
         Raises:
             ValueError: If ``n`` does not have K entries.
         """
-        if len(n) != self.K:
-            raise ValueError(f"n must have K={self.K} entries, got {len(n)}")
-        group = ["many" if size > MANY else "few" if size < FEW else "medium" for size in n]
-        rate = self.per_class.tolist()
-        chosen = {
-            name: [r for r, g in zip(rate, group, strict=True) if g == name] for name in SHOTS
-        }
-        return {name: sum(rates) / len(rates) for name, rates in chosen.items() if rates}
+        return self._answers.by_shot(n)
 
     def as_row(
         self, *, n: Sequence[int] | None = None, confusion_up_to: int = 10
