@@ -213,3 +213,16 @@ def test_a_linear_rule_of_a_cosine_head_has_unit_rows():
     torch.testing.assert_close(
         rule.W.norm(dim=-1), torch.ones(3, dtype=torch.float64), rtol=EXACT, atol=0
     )
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+@pytest.mark.parametrize("name", ["etf", "multicenter"])
+def test_a_probe_is_the_same_on_every_device(name: str, device: str):
+    model, data = Flat(HEADS[name]()), images(4, each=20)
+    D = ufm.hierarchy.distance_matrix(ufm.Tree.from_nested([[0, 1], [2, 3]]))
+    here = probe(model, data, **CHANNELS, n=(500, 50, 50, 5), D=D)
+    there = probe(model.to(device), data, **CHANNELS, n=(500, 50, 50, 5), D=D, batch=33)
+    for key, value in here.items():
+        if isinstance(value, float) and key != "nc4_agree":  # a tie may fall either way
+            # Features are made in float32, whose products differ between devices.
+            assert there[key] == pytest.approx(value, rel=1e-3, abs=1e-5, nan_ok=True), key
