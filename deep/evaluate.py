@@ -36,6 +36,7 @@ class Evaluation:
         ]  # fmt: skip
         self._count = torch.compile(self._batch) if step.compiled else self._batch
         self._graph: torch.cuda.CUDAGraph | None = None
+        self._refused = False
         self._out = torch.zeros(len(self.names), device=step.device)
 
     @torch.no_grad()
@@ -46,8 +47,8 @@ class Evaluation:
             Correct decisions, parallel to ``names``; the same tensor every time.
         """
         with self.step.averaged(), evaluating(self.step.model):
-            if self.step.graphs and self._graph is None:
-                self._graph = self._capture()
+            if self.step.graphs and self._graph is None and not self._refused:
+                self._capture()
             with self.step.on_stream():
                 if self._graph is None:
                     self._pass()
@@ -89,14 +90,20 @@ class Evaluation:
             scores = [rule(features, step.model.head) for rule in step.built.rules.values()]
             return torch.stack([(z.argmax(-1) == y).sum() for z in scores]).float()
 
-    def _capture(self) -> torch.cuda.CUDAGraph:
+    def _capture(self) -> None:
         graph = torch.cuda.CUDAGraph()
         with self.step.on_stream():
             self._pass()
         torch.cuda.synchronize(self.step.device)
-        with torch.cuda.graph(graph, stream=self.step.stream):
-            self._pass()
-        return graph
+        try:
+            with torch.cuda.graph(graph, stream=self.step.stream):
+                self._pass()
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError:
+            self._refused = True  # uncaptured it takes some launches more, once an epoch
+        else:
+            self._graph = graph
 
 
 def _padded(images: Images, batch: int) -> list[tuple[Tensor, Tensor]]:

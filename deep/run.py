@@ -186,8 +186,9 @@ class Run:
         self.step.begin(plan, epoch=self.epoch, at=self.at)
         if self._resumed is not None and self.at:
             losses, right = self._resumed
-            self.step.tally.losses.copy_(losses)
-            self.step.tally.right.copy_(right)
+            with self.step.on_stream():
+                self.step.tally.losses.copy_(losses)
+                self.step.tally.right.copy_(right)
         self._resumed = None
 
     def stopped(self, reason: str, *, signal: int) -> Result:
@@ -248,6 +249,7 @@ class Run:
             "train": float(right) / images,
             "images_per_second": round(images / max(self.seconds - before, 1e-9), 1),
             "seconds": round(self.seconds, 3),
+            "engine": self.step.engine,
         }
         if counts is not None:
             row |= self.evaluation.shares(counts)

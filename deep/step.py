@@ -18,13 +18,15 @@ from deep.data.images import ImageSet
 from deep.data.plan import EpochPlan
 from deep.distributed import ALONE, World
 from deep.model import Model
-from deep.objective import Objective, optimiser
+from deep.objective import Objective, optimiser, sample_losses
 from deep.recipe import Recipe
 from ufm._typing import Float, Int, Tensor
 
 
 # Runs before a capture, in which kernels are chosen and compiled and buffers get their places.
 WARM_UP = 3
+# Losses, modes and recipes of one process for which kernels are made before giving up on that.
+RECOMPILE = 64
 
 
 @dataclass
@@ -58,6 +60,7 @@ class Step:
     Attributes:
         tally: Losses of the epoch, on the device.
         average: Averaged weights, parallel to the parameters; empty without averaging.
+        refused: Why the device would not capture a step, or empty.
     """
 
     def __init__(
@@ -93,8 +96,11 @@ class Step:
         self._call: Callable = world.distributed(self.objective)
         self._augmented: Callable = augmented
         if self.compiled:
+            dynamo: Any = torch._dynamo
+            dynamo.config.recompile_limit = max(dynamo.config.recompile_limit, RECOMPILE)
             self._call, self._augmented = torch.compile(self._call), torch.compile(augmented)
         self._graph: torch.cuda.CUDAGraph | None = None
+        self.refused = ""
         self._parts = world.parts(recipe.batch, recipe.accumulate)
         self.plan: tuple[Tensor, ...] = ()
         self.tally = Tally(*(torch.zeros(0, device=self.device) for _ in range(3)))
@@ -108,6 +114,8 @@ class Step:
             at: First step to run.
         """
         rows = (plan.index, plan.corner, plan.flip, plan.hole, plan.share, plan.partner)
+        if self.stream is not None:  # what was made or loaded on the default stream is there
+            self.stream.wait_stream(torch.cuda.current_stream(self.device))
         with self.on_stream():
             if not self.plan:
                 self.plan = tuple(t.to(self.device) for t in rows)
@@ -126,9 +134,30 @@ class Step:
             self._set_loss(self.built.loss_at(epoch, self.recipe.epochs))
 
     def prepare(self) -> None:
-        """Capture the step where it is captured, so that the first one costs what all cost."""
-        if self.graphs and self._graph is None:
+        """Capture the step where it is captured, so that the first one costs what all cost.
+
+        A device that refuses the capture runs the same step uncaptured, and ``engine`` says why.
+
+        Raises:
+            OutOfMemoryError: If the device's memory does not hold it.
+        """
+        if not self.graphs or self._graph is not None:
+            return
+        try:
             self._graph = self._capture()
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            self.graphs = False
+            self.refused = str(error).partition("\n")[0]
+
+    @property
+    def engine(self) -> str:
+        """How steps are run, for the record."""
+        kernels = "compiled" if self.compiled else "eager"
+        if self.graphs:
+            return f"{kernels}, captured"
+        return f"{kernels}, capture refused: {self.refused}" if self.refused else kernels
 
     def __call__(self, s: int) -> None:
         """Enqueue step ``s`` of the epoch; steps come in order.
@@ -142,9 +171,12 @@ class Step:
                 self.tally.losses[s] = loss
                 self.tally.right += right
             return
-        self.prepare()
+        if self._graph is None:
+            self.prepare()
+            self(s)
+            return
         with self.on_stream():
-            self._graph.replay()  # pyright: ignore[reportOptionalMemberAccess]
+            self._graph.replay()
 
     def try_batch(self, size: int) -> None:
         """Forward and backward pass of a part of the first batch, without an update.
@@ -202,6 +234,16 @@ class Step:
         if loss != self.objective.loss:
             self.objective.loss = loss
             self._graph = None
+        if self.compiled and self._graph is None:
+            self._prime(loss)
+
+    @torch.no_grad()
+    def _prime(self, loss: AnyLoss) -> None:
+        # Has a loss copy its constants to the device, which neither compiler nor capture may see.
+        head = self.model.head
+        h = torch.zeros(2, head.d, device=self.device)
+        y = torch.zeros(2, dtype=torch.int64, device=self.device)
+        sample_losses(head, loss, h, head.logits(h), y)
 
     def _batch(self, rows: tuple[Tensor, ...], part: slice | None) -> tuple[Tensor, ...]:
         # Images, labels, labels mixed in, share. A part may mix with samples outside of it.
@@ -249,23 +291,26 @@ class Step:
             return losses[0], rights[0]
         return torch.stack(losses).mean(), torch.stack(rights).sum()
 
-    def _capture(self) -> torch.cuda.CUDAGraph:
-        def body() -> None:
-            rows = tuple(t.index_select(0, self.tally.cursor).squeeze(0) for t in self.plan)
-            loss, right = self._update(rows)
-            self.tally.losses.index_copy_(0, self.tally.cursor, loss.unsqueeze(0))
-            self.tally.right.add_(right)
-            self.tally.cursor.add_(1).remainder_(len(self.tally.losses))
+    def _next(self) -> None:
+        # The step at the device's cursor: what is captured, the same launches every time.
+        tally = self.tally
+        loss, right = self._update(
+            tuple(t.index_select(0, tally.cursor).squeeze(0) for t in self.plan)
+        )
+        tally.losses.index_copy_(0, tally.cursor, loss.unsqueeze(0))
+        tally.right.add_(right)
+        tally.cursor.add_(1).remainder_(len(tally.losses))
 
+    def _capture(self) -> torch.cuda.CUDAGraph:
         graph = torch.cuda.CUDAGraph()
         with self._unchanged():
             with self.on_stream():
                 for _ in range(WARM_UP):
-                    body()
+                    self._next()
             torch.cuda.synchronize(self.device)
             self.optimiser.zero_grad()
             with torch.cuda.graph(graph, stream=self.stream):
-                body()
+                self._next()
         return graph
 
     @contextlib.contextmanager
@@ -275,10 +320,12 @@ class Step:
                  self.tally.losses, self.tally.right, self.tally.cursor]  # fmt: skip
         with self.on_stream():
             before = [t.clone() for t in state]
-        yield
-        with self.on_stream(), torch.no_grad():
-            for t, old in zip(state, before, strict=True):
-                t.copy_(old)
+        try:
+            yield
+        finally:
+            with self.on_stream(), torch.no_grad():
+                for t, old in zip(state, before, strict=True):
+                    t.copy_(old)
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
