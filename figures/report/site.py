@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 
 from figures.report import entries as _entries
-from figures.report import quantities, tables
+from figures.report import explore, quantities, tables, turning
 from figures.report.bibliography import Paper, papers
 from figures.report.entries import ANY, WITNESSES, Entry
 from figures.report.examples import example
@@ -26,9 +26,29 @@ FOLDER = Path(__file__).parent
 NAVIGATION = (
     ("index.html", "Claims"),
     ("corrections.html", "Corrections"),
+    ("phases.html", "Phases"),
+    ("frames.html", "Frames"),
+    ("flow.html", "Flow"),
     ("networks.html", "Networks"),
     ("benchmarks.html", "Benchmarks"),
 )  # fmt: skip
+EXPLORE = (
+    (
+        "phases.html",
+        "Phases of minority collapse",
+        "Move the class sizes and the energy; watch the minority classes merge, then vanish.",
+    ),
+    (
+        "frames.html",
+        "Frames, turning",
+        "Simplex, hierarchy-aware and multi-center frames in three dimensions.",
+    ),
+    (
+        "flow.html",
+        "Features flowing to their frame",
+        "A recorded gradient flow, played, with its loss and collapse metrics.",
+    ),
+)
 # Strongest first; refuted stands apart.
 ORDER = tuple(s.value for s in (*reversed(list(ClaimStatus)[:-1]), ClaimStatus.REFUTED))
 Pages = dict[str, bytes]
@@ -44,7 +64,7 @@ def write(out: Path, store: Path) -> None:
     Raises:
         OSError: If it cannot be written.
     """
-    files = report(gallery(out, store))
+    files = report(gallery(out, store), out)
     remove_stale(out, files)
     folders: dict[Path, dict[Path, bytes]] = {}
     for name, data in files.items():
@@ -69,11 +89,12 @@ def remove_stale(out: Path, files: Iterable[str]) -> None:
                 path.unlink()
 
 
-def report(figures: Sequence[Shown]) -> Pages:
+def report(figures: Sequence[Shown], out: Path) -> Pages:
     """Every file of the report.
 
     Args:
         figures: The figures that were built.
+        out: Their folder.
 
     Returns:
         Content by path from the report's folder.
@@ -89,6 +110,9 @@ def report(figures: Sequence[Shown]) -> Pages:
     wrong = [entry for entry in found.values() if entry.claim.fails]
     for name, values in (
         ("corrections.html", {"wrong": wrong}),
+        ("phases.html", explore.phases({figure.id for figure in figures})),
+        ("frames.html", {"frames": turning.frames(), "claims": turning.CLAIMS}),
+        ("flow.html", explore.flow(out / f"{explore.FLOW_FIGURE}.parquet")),
         ("networks.html", {"networks": tables.networks()}),
         ("benchmarks.html", {"benchmarks": tables.benchmarks()}),
     ):
@@ -111,7 +135,7 @@ def index(pages: jinja2.Environment, found: Mapping[str, Entry]) -> bytes:
     return render(
         pages, "index.html", page="index.html", facets=facets(found.values()),
         tally={status: counts[status] for status in ORDER if counts[status]},
-        witnesses=[kind.value for kind in WITNESSES[:-1]], explore=(),
+        witnesses=[kind.value for kind in WITNESSES[:-1]], explore=EXPLORE,
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import html.parser
 import json
 import posixpath
 from collections import Counter
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -39,6 +40,7 @@ class Reader(html.parser.HTMLParser):
         super().__init__()
         self.ids, self.links, self.resources, self.unlabelled = Counter(), [], [], []
         self.open: list[str] = []
+        self.labelled: set[str | None] = set()
         self.balanced = True
 
     def handle_starttag(self, tag, attrs):
@@ -50,7 +52,10 @@ class Reader(html.parser.HTMLParser):
         self.resources += [
             found[key] for key in ("src", "href") if key in found and tag not in ("a", "base")
         ]
+        if tag == "label":
+            self.labelled.add(found.get("for"))
         named = "aria-label" in found or "aria-labelledby" in found or "label" in self.open
+        named |= found.get("id") in self.labelled - {None}
         if tag in ("select", "input", "canvas", "nav", "form") and not named:
             self.unlabelled.append(tag)
         if tag == "img" and not found.get("alt"):
@@ -85,7 +90,7 @@ def shown() -> Shown:
 
 @pytest.fixture(scope="module")
 def files(shown) -> dict[str, bytes]:
-    return site.report([shown])
+    return site.report([shown], Path("no-such-folder"))
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +196,7 @@ def test_every_statement_that_fails_is_in_the_catalogue_with_what_holds_instead(
             assert f'href="claims/{claim.repaired_by}.html"' in text
 
 
-def test_a_failed_check_is_shown_as_failed(files, monkeypatch):
+def test_a_failed_check_is_shown_as_failed(tmp_path, monkeypatch):
     record = {
         "claim": "fang2021.r0",
         "check": "fang2021_collapse.closed_threshold",
@@ -202,7 +207,7 @@ def test_a_failed_check_is_shown_as_failed(files, monkeypatch):
     }
     evidence = claims.parse_evidence({"evidence": [record]})
     monkeypatch.setattr(_entries, "load_evidence", lambda: evidence)
-    text = site.report([])["claims/fang2021.r0.html"].decode()
+    text = site.report([], tmp_path)["claims/fang2021.r0.html"].decode()
     assert "✗ failed" in text
     assert "0 must equal &lt;1&gt;" in text
     assert "unsupported" in text

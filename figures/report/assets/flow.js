@@ -1,0 +1,70 @@
+"use strict";
+/* A recorded gradient flow: features and classifier in space, loss and metrics over time. */
+(function () {
+  const flow = JSON.parse(document.getElementById("data").textContent);
+  const form = document.getElementById("flow-controls"), plotted = document.getElementById("metrics");
+  const scene = Scene.create(document.getElementById("scene"), { reach: flow.reach });
+  const COLOURS = ["one", "two", "three", "four"], MARKS = ["circle", "square", "triangle", "diamond"];
+  const SECONDS = 14, END = flow.times.length - 1, FIRST = Math.log10(flow.times[1]), LAST = Math.log10(flow.times[END]);
+  let playing = false, before = 0;
+
+  /* The slider runs from 0 to 1: the start, then the logarithm of time. */
+  const timeAt = (u) => (u <= 0 ? 0 : 10 ** (FIRST + u * (LAST - FIRST)));
+
+  function place(u) {
+    const t = timeAt(u);
+    let i = flow.times.findIndex((time) => time >= t);
+    i = i < 0 ? END : Math.max(i, 1);
+    const log = (time) => (i === 1 ? time : Math.log(time));
+    const part = Math.min(1, (log(t) - log(flow.times[i - 1])) / (log(flow.times[i]) - log(flow.times[i - 1])) || 0);
+    const mix = (from, to) => from.map((x, j) => x + part * (to[j] - x));
+    return (rows) => rows[i - 1].map((from, k) => mix(from, rows[i][k]));
+  }
+
+  function metric(series, t) {
+    let best = 0;
+    series.times.forEach((time, i) => { if (Math.abs(time - t) < Math.abs(series.times[best] - t)) best = i; });
+    return series.values[best];
+  }
+
+  function draw() {
+    const u = Number(form.time.value), at = place(u), t = timeAt(u), W = at(flow.classifier), H = at(flow.features);
+    const edges = W.flatMap((a, i) => W.slice(0, i).map((b) => ({ points: [a, b], colour: "soft", width: 1, dash: [4, 4] })));
+    scene.show({
+      arrows: W.map((to, k) => ({ to, colour: COLOURS[k], width: 3.4, label: String(k + 1) })),
+      points: H.map((point, i) => ({ at: point, colour: COLOURS[flow.labels[i]], mark: MARKS[flow.labels[i]] })),
+      lines: u > 0.6 ? edges : [],
+    });
+    form.shown.value = "t = " + (t ? t.toPrecision(3) : "0");
+    for (const series of flow.metrics) document.getElementById("now-" + series.name).textContent = metric(series, t).toExponential(2).replace("-", "−");
+    const plot = Plot.axes(plotted, {
+      height: 320,
+      x: { from: -1, to: LAST, ticks: Plot.powers(-1, Math.round(LAST)), label: "flow time t" },
+      y: { from: -9, to: 3, ticks: Plot.powers(-9, 3, 3), label: "excess, metrics" },
+    });
+    for (const series of flow.metrics) plot.line(series.times.map((time, i) => [Math.log10(time), Math.log10(Math.max(series.values[i], 1e-12))]).filter(([x]) => x >= -1), series.style);
+    if (t) plot.line([[Math.log10(t), -9], [Math.log10(t), 3]], "cursor");
+  }
+
+  function tick(now) {
+    if (!playing) return;
+    if (before) form.time.value = Math.min(1, Number(form.time.value) + (now - before) / 1000 / SECONDS);
+    before = now;
+    draw();
+    if (Number(form.time.value) >= 1) stop(); else requestAnimationFrame(tick);
+  }
+
+  function stop() { playing = false; form.play.textContent = "Play"; }
+
+  form.play.addEventListener("click", () => {
+    if (playing) return stop();
+    if (Number(form.time.value) >= 1) form.time.value = 0;
+    playing = true; before = 0; form.play.textContent = "Pause";
+    requestAnimationFrame(tick);
+  });
+  form.time.addEventListener("input", () => { stop(); draw(); });
+  window.addEventListener("resize", draw);
+  const start = new URLSearchParams(location.hash.slice(1)).get("time");
+  if (start) form.time.value = start;
+  draw();
+})();
