@@ -297,7 +297,7 @@ class Run:
 
     def _tick(self) -> None:
         now = time.perf_counter()
-        self.seconds += now - self._since
+        self.seconds += now - (self._since or now)  # stopped before the first step: no time
         self._since = now
 
     def _report(self, row: Row) -> None:

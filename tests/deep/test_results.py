@@ -11,6 +11,7 @@ import pytest
 from deep import results
 from deep.recipes import find
 from deep.run import Outcome, Result
+from deep.train import train_many
 
 
 RECIPE = find("digits-ce")
@@ -101,3 +102,8 @@ def test_interval_is_students_with_the_sample_deviation():
     assert results.interval([5.0])[0] == 5
     assert math.isnan(results.interval([5.0])[1])
     assert math.isnan(results.interval([])[0])
+
+
+def test_time_stopped_before_the_first_step_is_no_time(tmp_path):
+    found = train_many(RECIPE, (0, 1), out=tmp_path, limit=0.0)
+    assert all(r.outcome is Outcome.INTERRUPTED and r.seconds < 1 for r in found)
