@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     try:
         return importlib.import_module(COMMANDS[arguments.command][0]).run(arguments)
-    except (ValueError, FileNotFoundError, ModuleNotFoundError, OSError) as error:
+    except (ValueError, ImportError, OSError) as error:
         sys.stderr.write(f"deep {arguments.command}: {error}\n")
         return 2
 

@@ -83,10 +83,9 @@ class Evaluation:
         step = self.step
         x = normalised(pixels, step.data.mean, step.data.std)
         x = x.to(memory_format=torch.channels_last)
-        narrow = step.objective.narrow
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=narrow, cache_enabled=False):
+        with step.objective.precision(x):
             features = step.model.features(x)
-        with torch.autocast(x.device.type, enabled=False):
+        with step.objective.full(x):
             scores = [rule(features, step.model.head) for rule in step.built.rules.values()]
             return torch.stack([(z.argmax(-1) == y).sum() for z in scores]).float()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import torch
 from torch import nn
 
@@ -30,6 +32,35 @@ class Objective(nn.Module):
         self.mixing = mixing
         self.narrow = narrow
 
+    def precision(self, x: Tensor) -> contextlib.AbstractContextManager:
+        """Context of the network: bfloat16 where the objective is narrow.
+
+        Args:
+            x: Any tensor on the device.
+
+        Returns:
+            The context.
+        """
+        if not self.narrow:
+            return contextlib.nullcontext()
+        # A cache of narrow weights would tie a captured step to the weights of its capture.
+        return torch.autocast(x.device.type, torch.bfloat16, cache_enabled=False)
+
+    def full(self, x: Tensor) -> contextlib.AbstractContextManager:
+        """Context of the loss: without autocast.
+
+        Args:
+            x: Any tensor on the device.
+
+        Returns:
+            The context.
+        """
+        return (
+            torch.autocast(x.device.type, enabled=False)
+            if self.narrow
+            else (contextlib.nullcontext())
+        )
+
     def forward(
         self,
         x: Float[Tensor, "B C H W"],
@@ -50,11 +81,9 @@ class Objective(nn.Module):
             gradient.
         """
         head = self.model.head
-        with torch.autocast(
-            x.device.type, torch.bfloat16, enabled=self.narrow, cache_enabled=False
-        ):
+        with self.precision(x):
             features = self.model.features(x)
-        with torch.autocast(x.device.type, enabled=False):
+        with self.full(x):
             Z = head.logits(features)
             first = sample_losses(head, self.loss, features, Z, y)
             decided = Z.detach().argmax(-1)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from deep.building import AnyLoss, Built
-from deep.data.augment import augmented, mixed
+from deep.data.augment import augmented, mixed, normalised
 from deep.data.images import ImageSet
 from deep.data.plan import EpochPlan
 from deep.distributed import ALONE, World
@@ -27,6 +27,8 @@ from ufm._typing import Float, Int, Tensor
 WARM_UP = 3
 # Losses, modes and recipes of one process for which kernels are made before giving up on that.
 RECOMPILE = 64
+# Pixels of a data set that is kept normalised beside its bytes, on a CPU.
+FEW = 2**26
 
 
 @dataclass
@@ -80,6 +82,11 @@ class Step:
         self._mean = torch.tensor(data.mean, device=self.device)
         self._std = torch.tensor(data.std, device=self.device)
         on_cuda = self.device.type == "cuda"
+        a, pixels = recipe.augment, data.train.pixels
+        # Images that no epoch changes are normalised once, where they are few.
+        self._ready: Tensor | None = None
+        if not (on_cuda or a.crop or a.flip or a.cutout) and pixels.numel() < FEW:
+            self._ready = normalised(pixels, self._mean, self._std)
         self.compiled = on_cuda if compiled is None else compiled
         # The nearest frame is found by a decomposition on the host's terms, and collectives of
         # other processes cannot be replayed at one's own pace.
@@ -264,6 +271,8 @@ class Step:
         self, index: Tensor, corner: Tensor, flip: Tensor, hole: Tensor
     ) -> tuple[Tensor, Tensor]:
         train = self.data.train
+        if self._ready is not None:
+            return self._ready[index], train.labels[index]
         x = self._augmented(
             train.pixels[index], corner, flip, hole,
             augment=self.recipe.augment, mean=self._mean, std=self._std,

@@ -1,4 +1,4 @@
-"""``python -m deep data``: what a recipe's data is, and whether it is here."""
+"""``python -m deep data``: what a recipe's data is, and whether it is here; fetches a source."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from deep.data import load
+from deep.data import download, load
+from deep.data.sources import PUBLISHED
 from deep.recipes import find
 
 
@@ -16,13 +17,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     Args:
         parser: Its parser.
     """
-    parser.add_argument("recipe", help="name, see `python -m deep list`")
+    parser.add_argument(
+        "name", help=f"a recipe; or a source to fetch if it is not here: {', '.join(PUBLISHED)}"
+    )
     parser.add_argument("--folder", type=Path, help="where the data is (default $UFM_DATA or data)")
     parser.add_argument("--seed", type=int, default=0)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Load the data and describe it.
+    """Load a recipe's data and describe it, or fetch a source.
 
     Args:
         arguments: Parsed arguments.
@@ -30,7 +33,10 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         Exit status.
     """
-    recipe = find(arguments.recipe)
+    if arguments.name in PUBLISHED:
+        sys.stdout.write(f"{download(arguments.name, folder=arguments.folder)}\n")
+        return 0
+    recipe = find(arguments.name)
     data = load(recipe.data, folder=arguments.folder, seed=arguments.seed)
     held = "" if data.validation is None else f", {len(data.validation)} held out"
     sys.stdout.write(
