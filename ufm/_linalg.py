@@ -7,7 +7,7 @@ import torch
 from ufm._typing import Float, Tensor
 
 
-def product(A: Float[Tensor, "*b m k"], B: Float[Tensor, "*b k n"]) -> Float[Tensor, "*b m n"]:
+def product(A: Float[Tensor, "*a m k"], B: Float[Tensor, "*b k n"]) -> Float[Tensor, "*c m n"]:
     """``A @ B``, to the same last bit for an instance alone and in a batch.
 
     The last bits of a BLAS product depend on whether its arrays start at a multiple of 16 bytes,

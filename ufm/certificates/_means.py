@@ -192,7 +192,7 @@ def _scales(
     return torch.where(over, trade * both, scales[0]), torch.where(over, both / trade, scales[1])
 
 
-def without_zeros(rows: Float[Tensor, "B R d"]) -> Float[Tensor, "B R d"]:
+def without_zeros(rows: Float[Tensor, "*b R d"]) -> Float[Tensor, "*b R d"]:
     first = torch.zeros_like(rows)
     first[..., 0] = 1
     return torch.where((rows == 0).all(-1, keepdim=True), first, rows)

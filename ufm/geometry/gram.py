@@ -64,7 +64,7 @@ class Geometry:
         return cls(W @ W.mT, Hbar.mT @ Hbar, W @ Hbar, within)
 
     @property
-    def joint(self) -> Float[Tensor, "*b 2K 2K"]:
+    def joint(self) -> Float[Tensor, "*b J J"]:
         """Gram matrix of the 2K vectors (w_1..w_K, hbar_1..hbar_K)."""
         top = torch.cat([self.gram_W, self.Z], -1)
         bottom = torch.cat([self.Z.mT, self.gram_H], -1)

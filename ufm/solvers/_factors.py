@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 
@@ -27,6 +27,7 @@ class Parts(NamedTuple):
     b: Float[Tensor, "B K"] | None
 
 
+@runtime_checkable
 class Smooth(Protocol):
     """What a chart needs of an objective; `Factors` is one, on groups of classes another."""
 
