@@ -26,6 +26,7 @@ FOLDER = Path(__file__).parent
 NAVIGATION = (
     ("index.html", "Claims"),
     ("corrections.html", "Corrections"),
+    ("index.html#gallery", "Figures"),
     ("phases.html", "Phases"),
     ("frames.html", "Frames"),
     ("flow.html", "Flow"),
@@ -37,16 +38,19 @@ EXPLORE = (
         "phases.html",
         "Phases of minority collapse",
         "Move the class sizes and the energy; watch the minority classes merge, then vanish.",
+        "phase-diagram",
     ),
     (
         "frames.html",
         "Frames, turning",
         "Simplex, hierarchy-aware and multi-center frames in three dimensions.",
+        "multicenter-3d",
     ),
     (
         "flow.html",
         "Features flowing to their frame",
         "A recorded gradient flow, played, with its loss and collapse metrics.",
+        explore.FLOW_FIGURE,
     ),
 )
 # Strongest first; refuted stands apart.

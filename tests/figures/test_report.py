@@ -58,7 +58,8 @@ class Reader(html.parser.HTMLParser):
         named |= found.get("id") in self.labelled - {None}
         if tag in ("select", "input", "canvas", "nav", "form") and not named:
             self.unlabelled.append(tag)
-        if tag == "img" and not found.get("alt"):
+        # An empty text marks a picture that only decorates the link beside it.
+        if tag == "img" and "alt" not in found:
             self.unlabelled.append(tag)
         if tag not in VOID and not self.get_starttag_text().endswith("/>"):
             self.open.append(tag)

@@ -63,6 +63,8 @@ def test_an_unknown_command_is_refused():
         ("a <b> & c", "a &lt;b&gt; &amp; c"),
         ("step_weights and multi-center", "step_weights and multi-center"),
         ("a^q + 1e-10", "a<sup>q</sup> + 1e-10"),
+        ("<G,Z> is -lam |Z|_*", "&lt;G,Z&gt; is -λ |Z|<sub>*</sub>"),
+        ("`a_b >= 1` at pi_B", "<code>a_b &gt;= 1</code> at π<sub>B</sub>"),
         ("R_0 is R_1", "R<sub>0</sub> is R<sub>1</sub>"),
     ],
 )
