@@ -1,70 +1,110 @@
-"""The commands probe and fit on saved features."""
+"""The command line: what it prints and how it exits."""
 
 from __future__ import annotations
 
-import argparse
+import importlib.util
+import io
 import json
 
 import pytest
-import torch
+from training import SMALL
 
-import ufm
-from deep import fit_command, probe_command, saved
-from deep.saved import Saved
-
-
-@pytest.fixture
-def file(tmp_path):
-    problem = ufm.Problem(K=3, d=3, n=(6, 6, 2), reg=ufm.WeightDecay(4e-3, 1e-3))
-    sol = ufm.solve(problem)[0]
-    y = torch.tensor(problem.labels(problem.N))
-    saved.write(tmp_path / "features.npz", Saved(sol.H.mT[y], y, sol.W, torch.zeros(3)))
-    return tmp_path / "features.npz"
+from deep.__main__ import main
+from deep.commands.train import adapted, exit_status
+from deep.progress import Lines, TensorBoard, line
+from deep.recipes import find
+from deep.run import Outcome, Result
 
 
-def called(module, *words: str) -> int:
-    parser = argparse.ArgumentParser()
-    module.add_arguments(parser)
-    return module.run(parser.parse_args(words))
+ROW = {"epoch": 2, "loss": 0.5, "train": 0.25, "test": 0.875, "images_per_second": 1234.5,
+       "seconds": 8.0}  # fmt: skip
 
 
-def test_probe_writes_columns_and_json(file, capsys):
-    assert called(probe_command, str(file)) == 0
-    text = capsys.readouterr().out
-    assert "nc1_quot" in text
-    assert "gram_H" not in text
-    assert called(probe_command, str(file), "--json") == 0
-    row = json.loads(capsys.readouterr().out)["saved"]
-    assert row["accuracy"] == 1
-    assert len(row["gram_H"]) == 3
+def test_list_and_data(capsys):
+    assert main(["list", "digits-etf"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == [
+        "digits-etf-dr",
+        "MLP",
+        "ETFDR,",
+        "300",
+        "epochs",
+        "of",
+        "batch",
+        "64;",
+        "ours",
+    ]
+    assert main(["list", "--json", "digits-cal"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "digits-cal"
+    assert main(["list", "nothing at all"]) == 1
+    assert main(["data", "digits-lt-cal"]) == 0
+    assert "n = (143, 110, 85, 66, 51, 39, 30, 23, 18, 14)" in capsys.readouterr().out
 
 
-def test_fit_writes_prediction_beside_measurement_and_says_which_model_explains(file, capsys):
-    assert called(fit_command, str(file), "--models", "decay", "class-decay") == 0
-    text = capsys.readouterr().out
-    assert "decay: WeightDecay(lam_W=0.004" in text
-    assert "certified" in text
-    assert "class-decay" in text
-    assert "does NOT explain" in text
-    assert "nc3_self_dual" in text
-    assert called(fit_command, str(file), "--models", "decay", "--json") == 0
-    models = json.loads(capsys.readouterr().out)["models"]
-    assert models[0]["strengths"]["lam_H"] == pytest.approx(1e-3, rel=1e-5)  # unpolished
+def test_train_reaches_97_percent_of_digits_and_goes_on_from_there(tmp_path, capsys):
+    command = ["train", "digits-etf-dr", "--epochs", "40", "--device", "cpu", "--out",
+               str(tmp_path), "--quiet"]  # fmt: skip
+    assert main([*command, "--limit", "0"]) == 3
+    assert "interrupted: time is up" in capsys.readouterr().out
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert float(out.partition("test ")[2].partition(" %")[0]) > 97
+    log = tmp_path / "digits-etf-dr-40epochs" / "seed0" / "log.jsonl"
+    assert len(log.read_text().splitlines()) == 40
 
 
-def test_fit_of_random_features_exits_with_one(tmp_path, capsys):
-    X, W = torch.randn(30, 3), torch.randn(3, 3)
-    saved.write(tmp_path / "r.npz", Saved(X, torch.arange(30) % 3, W, torch.zeros(3)))
-    assert called(fit_command, str(tmp_path / "r.npz"), "--models", "budget") == 1
-    assert "does NOT explain" in capsys.readouterr().out
+def test_errors_are_one_line_and_status_2(tmp_path, capsys):
+    assert main(["train", "digits-etfdr", "--out", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith("deep train: recipe must be one of")
+    arguments = ["yang2022-cifar10-lt100-ce", "--folder", str(tmp_path), "--device", "cpu"]
+    assert main(["train", *arguments, "--out", str(tmp_path)]) == 2
+    assert "cifar10 must be in" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["sing"])
 
 
-def test_centred_features_have_the_same_logits_and_no_mean(file):
-    before = saved.read(file)
-    after = saved.centred(before)
-    X = before.features.double() + 3
-    moved = saved.centred(Saved(X, before.labels, before.W, before.bias))
-    means = torch.stack([moved.features[moved.labels == k].mean(0) for k in range(3)])
-    assert float(means.mean(0).norm()) < 1e-12
-    torch.testing.assert_close(moved.scores(moved.features), before.scores(X))
-    torch.testing.assert_close(after.features, moved.features)
+def test_another_length_is_another_run():
+    recipe = find("digits-ce")
+    short = adapted(recipe, epochs=5)
+    assert (short.name, short.epochs) == ("digits-ce-5epochs", 5)
+    assert short.differs[-1] == "5 epochs instead of 300"
+    assert adapted(recipe, epochs=None) is recipe is adapted(recipe, epochs=300)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "signal", "status"),
+    [
+        (Outcome.FINISHED, 0, 0),
+        (Outcome.NONFINITE, 0, 1),
+        (Outcome.OUT_OF_MEMORY, 0, 1),
+        (Outcome.INTERRUPTED, 15, 143),
+        (Outcome.INTERRUPTED, 2, 130),
+        (Outcome.INTERRUPTED, 0, 3),
+    ],
+)
+def test_exit_status(tmp_path, outcome, signal, status):
+    result = Result(SMALL, 0, outcome, [], 0.0, tmp_path, signal=signal)
+    assert exit_status(result) == status
+
+
+def test_lines_say_loss_accuracy_speed_and_time_left():
+    text = line(SMALL, 7, ROW)
+    assert text == (
+        "small seed 7  epoch 2/3  loss 0.5  train 25.00 %  test 87.50 %  1,234 images/s  4 s left"
+    )
+    inside = line(SMALL, 7, {"epoch": 2, "step": 5, "steps": 9})
+    assert inside == "small seed 7  epoch 3/3  step 5/9"
+    file = io.StringIO()
+    lines = Lines(file)
+    lines(SMALL, 7, ROW)
+    lines(SMALL, 7, ROW | {"epoch": 3})
+    assert len(file.getvalue().splitlines()) == 1  # ten seconds apart, and the last
+
+
+def test_tensorboard_is_optional_and_named(tmp_path):
+    if importlib.util.find_spec("tensorboard"):
+        TensorBoard(tmp_path)(SMALL, 7, ROW)
+        assert list((tmp_path / "small" / "seed7").iterdir())
+    else:
+        with pytest.raises(ModuleNotFoundError, match="pip install tensorboard"):
+            TensorBoard(tmp_path)
