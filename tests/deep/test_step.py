@@ -201,7 +201,27 @@ def test_the_captured_form_of_a_step_is_the_step():
     assert all(torch.equal(p, q) for p, q in zip(plain.average, captured.average, strict=True))
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # the compiler imports deprecated parts of torch
+@pytest.mark.parametrize("name", ["ldam-drw", "etf-dr-global", "cal"])
+def test_compiled_steps_are_the_eager_ones(name):
+    method = METHODS[name]
+    if isinstance(method, Centers):
+        method = dataclasses.replace(method, f=2.0, d=32)
+    data, recipe = images(K=10), dataclasses.replace(TINY, method=method, augment=MIXED, batch=16)
+    states = []
+    for compiled in (False, True):
+        step = step_of(recipe, data, compiled=compiled)
+        for epoch in (0, 2):  # the second one has another loss under deferred weights
+            step.begin(plan_of(recipe, data, epoch=epoch), epoch=epoch)
+            for s in range(3):
+                step(s)
+        states.append(step.tally.losses)
+    torch.testing.assert_close(*states, rtol=1e-4, atol=1e-5)  # float32, other kernels
+
+
 @pytest.mark.gpu
+@pytest.mark.filterwarnings("default")  # the compiler warns of what it could do better
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_captured_steps_train_like_eager_ones(name):
     method = METHODS[name]
