@@ -31,7 +31,7 @@ _TOKEN = re.compile(
     r"|\\langle|\\rangle"
 )
 _BREAKS = {r"\quad": "", r"\qquad": "", r",\ ": ","}
-_DEPTH = dict.fromkeys(("{", "(", "[", r"\{", r"\begin", r"\langle"), 1)
+_DEPTH: dict[str, int] = dict.fromkeys(("{", "(", "[", r"\{", r"\begin", r"\langle"), 1)
 _DEPTH |= dict.fromkeys(("}", ")", "]", r"\}", r"\end", r"\rangle"), -1)
 
 

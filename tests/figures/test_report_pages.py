@@ -254,3 +254,26 @@ def test_text_and_lines_stand_out_in_both_themes(dark):
     for name, ink, paper in chips:
         wide = (c if len(c) == 7 else "#" + "".join(2 * x for x in c[1:]) for c in (ink, paper))
         assert contrast(*wide) >= 4.5, name
+
+
+@needs_chromium
+def test_no_page_is_wider_than_a_phone(folder):
+    names = [*(name for name, _ in site.NAVIGATION if "#" not in name), "claims/fang2021.r0.html",
+             "claims/yan2024.thm34.html"]  # fmt: skip
+    frames = "".join(
+        f'<iframe src="{name}" style="width:390px;height:800px"></iframe>' for name in names
+    )
+    measure = (
+        "onload = () => { result.textContent = JSON.stringify(Array.from(frames, (f) =>"
+        " [f.document.documentElement.scrollWidth, f.document.documentElement.clientWidth])); };"
+    )
+    page = folder / "phones.html"
+    page.write_text(
+        f"<body><pre id=result></pre><script>{measure}</script>{frames}</body>", "utf-8"
+    )
+    found = dump(page, folder, "--allow-file-access-from-files", "--virtual-time-budget=4000")
+    match = re.search(r'<pre id="result">(.*?)</pre>', found, re.DOTALL)
+    assert match
+    widths = json.loads(html.unescape(match[1]))
+    assert len(widths) == len(names)
+    assert {n: w for n, w in zip(names, widths, strict=True) if w[0] > w[1]} == {}
