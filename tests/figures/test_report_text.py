@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import xml.etree.ElementTree as ET
 
 import pytest
@@ -130,10 +132,10 @@ def test_checks_are_found_in_the_code():
 
 
 def test_every_record_has_its_commit_where_there_is_git():
+    git = ["git", "-C", str(origins.ROOT), "rev-parse", "HEAD"]
+    if not shutil.which("git") or subprocess.run(git, capture_output=True).returncode:
+        pytest.skip("needs a git checkout")
     commits = origins.recorded()
-    if not (origins.ROOT / ".git").exists():
-        assert commits == ()
-        return
     assert len(commits) == len(claims.load_evidence())
 
 

@@ -25,7 +25,7 @@ EXTRAS = {
     "convex": ("cvxpy", "clarabel", "scs"),
     "rigorous": ("flint",),
     "proofs": ("sympy",),
-    "figures": ("matplotlib", "tueplots"),
+    "figures": ("matplotlib", "tueplots", "jinja2", "latex2mathml", "PIL"),
 }
 READABLE = 40  # characters that the last column of a table needs
 
