@@ -1,7 +1,8 @@
 """``python -m proofs_check [ID...]``: run the evidence, record it, write ``CLAIMS.md``.
 
 Exit status 0 only if every check passed and every statement known to fail is refuted; 1 if not;
-2 for a usage error.
+2 for a usage error. A network that misses its band is recorded and said, and contradicts no
+theorem; one that was not trained yet is said with the command that trains it.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 from proofs_check import _record, _table
-from proofs_check._harness import Check, run
+from proofs_check._harness import Check, MissingResult, run
 from proofs_check.papers import registered
-from ufm.claims import Evidence, get, load_evidence, registry, status
+from ufm.claims import Evidence, EvidenceKind, get, load_evidence, registry, status
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,10 +38,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ValueError as error:
         console.print(f"proofs_check: {error}", style="red", highlight=False, soft_wrap=True)
         return 2
-    fresh, seconds = _run([c for c in registered() if c.claim in set(ids)], console)
+    fresh, missing, seconds = _run([c for c in registered() if c.claim in set(ids)], console)
     recorded = load_evidence()
     evidence = _record.merged(recorded, fresh, ids=ids)
-    problems = [f"{e.claim}: {e.check} failed: {e.note}" for e in fresh if not e.passed]
+    failed = [e for e in fresh if not e.passed]
+    missed = [e for e in failed if e.kind is EvidenceKind.NETWORK]
+    problems = [f"{e.claim}: {e.check} failed: {e.note}" for e in failed if e not in missed]
     problems += _record.unexpected(evidence, ids)
     if options.check:
         problems += _record.stale((e for e in recorded if e.claim in set(ids)), fresh)
@@ -49,6 +52,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         _record.write(evidence, recorded, _record.EVIDENCE_PATH)
         _table.write(evidence, _table.TABLE_PATH)
     _show(console, ids, evidence, seconds)
+    remarks = [f"{e.claim}: {e.check} missed its band: {e.note}" for e in missed]
+    for remark in [*remarks, *missing]:
+        console.print(remark, style="yellow", highlight=False, soft_wrap=True)
     for problem in problems:
         console.print(problem, style="red", highlight=False, soft_wrap=True)
     if options.json:
@@ -75,14 +81,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(selected: Sequence[Check], console: Console) -> tuple[list[Evidence], float]:
+def _run(selected: Sequence[Check], console: Console) -> tuple[list[Evidence], list[str], float]:
     begin = time.perf_counter()
-    records = []
+    records, missing = [], []
     with console.status("checking") as spinner:
         for check in selected:
             spinner.update(f"{check.claim}: {check.name}")
-            records.append(run(check))
-    return _record.ordered(records), time.perf_counter() - begin
+            try:
+                records.append(run(check))
+            except MissingResult as error:
+                missing.append(f"{check.claim}: {check.name} not yet run: {error}")
+    return _record.ordered(records), missing, time.perf_counter() - begin
 
 
 def _show(

@@ -23,6 +23,13 @@ class TimeLimitExceeded(RuntimeError):
     """A check took more processor time than it may."""
 
 
+class MissingResult(Exception):
+    """A stored run that a check reads is not there; the message names the command that makes it.
+
+    Not a failure: nothing was measured, so nothing is recorded.
+    """
+
+
 @final
 class Measurement:
     """Collects the numbers of a numeric check and refuses those out of bounds.
@@ -209,6 +216,9 @@ def run(check: Check) -> Evidence:
 
     Returns:
         Its record; a failure is recorded with its reason, not raised.
+
+    Raises:
+        MissingResult: If it reads a stored run that is not there.
     """
     numbers: Mapping[str, float] = {}
     note = ""

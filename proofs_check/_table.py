@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from proofs_check._record import SMALL, rounded
-from ufm.claims import Claim, Evidence, registry, status
+from ufm.claims import Claim, Evidence, EvidenceKind, registry, status
 
 
 TABLE_PATH = Path(__file__).parents[1] / "CLAIMS.md"
@@ -50,7 +50,7 @@ def claims_table(evidence: Sequence[Evidence]) -> str:
             f"**{statuses[claim.id]}**",
             _statement(claim),
             str(claim.source),
-            "; ".join(f"{e.kind.value}: {e.domain}" for e in own),
+            "; ".join(f"{e.kind.value}{'' if e.passed else ' (missed)'}: {e.domain}" for e in own),
         )
         lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
     for claim in claims:
@@ -93,7 +93,8 @@ def _section(claim: Claim, evidence: Sequence[Evidence]) -> list[str]:
         parts = [f"{e.kind.value}, `{e.check}`: {e.domain}"]
         parts += [f"steps {', '.join(e.steps)}"] if e.steps else []
         parts += [numbers] if numbers else []
-        parts += [] if e.passed else [f"**failed**: {e.note}"]
+        verdict = "missed its band" if e.kind is EvidenceKind.NETWORK else "failed"
+        parts += [] if e.passed else [f"**{verdict}**: {e.note}"]
         lines.append(f"- {'. '.join(parts)}.")
     return lines
 

@@ -17,6 +17,7 @@ from proofs_check import (
     liang2023_shrunk,
     liang2023_targets,
     liang2023_targets_instances,
+    networks,
     papyan2020,
     papyan2020_instances,
     predictions,
@@ -60,6 +61,7 @@ MODULES = (
     yan2024_rules,
     yan2024_simulations,
     predictions,
+    networks,
 )
 
 

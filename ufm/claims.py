@@ -309,7 +309,8 @@ def status(claim: Claim, evidence: Iterable[Evidence]) -> ClaimStatus:
     A passed counter-example refutes. Otherwise a failed check leaves the claim unsupported,
     whatever else passed. It is ``symbolic`` only if every step of its proof was checked for the
     general case and every claim it uses is itself symbolic; with fewer steps it is
-    ``symbolic-partial``.
+    ``symbolic-partial``. A trained network is no instance of a model: its runs count only where
+    there is no other evidence, and one that misses its band contradicts no theorem.
 
     Args:
         claim: The claim.
@@ -322,6 +323,7 @@ def status(claim: Claim, evidence: Iterable[Evidence]) -> ClaimStatus:
     own = [e for e in evidence if e.claim == claim.id]
     if any(e.kind is EvidenceKind.COUNTEREXAMPLE and e.passed for e in own):
         return ClaimStatus.REFUTED
+    own = [e for e in own if e.kind is not EvidenceKind.NETWORK] or own
     if not own or not all(e.passed for e in own):
         return ClaimStatus.UNSUPPORTED
     kinds = {e.kind for e in own}

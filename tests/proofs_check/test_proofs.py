@@ -14,7 +14,7 @@ from ufm.claims import EvidenceKind, registry
 
 CHECKS = registered()
 SYMBOLIC = [c for c in CHECKS if c.kind is EvidenceKind.SYMBOLIC]
-NUMERIC = [c for c in CHECKS if c.kind is not EvidenceKind.SYMBOLIC]
+NUMERIC = [c for c in CHECKS if c.kind not in (EvidenceKind.SYMBOLIC, EvidenceKind.NETWORK)]
 QUICK = [c for c in NUMERIC if c.name.startswith(("predictions.", "fang2021_lq."))]
 
 

@@ -38,6 +38,11 @@ NUMERIC, COUNTER = EvidenceKind.NUMERIC, EvidenceKind.COUNTEREXAMPLE
         ([], ClaimStatus.UNSUPPORTED),
         ([record(NUMERIC)], ClaimStatus.NUMERIC),
         ([record(EvidenceKind.NETWORK)], ClaimStatus.NUMERIC),
+        # A network is no instance of a model: it cannot contradict a theorem, nor support one
+        # against what failed; alone it counts.
+        ([record(NUMERIC), record(EvidenceKind.NETWORK, passed=False)], ClaimStatus.NUMERIC),
+        ([record(NUMERIC, passed=False), record(EvidenceKind.NETWORK)], ClaimStatus.UNSUPPORTED),
+        ([record(EvidenceKind.NETWORK, passed=False)], ClaimStatus.UNSUPPORTED),
         ([record(NUMERIC), record(CERTIFIED)], ClaimStatus.CERTIFIED),
         ([record(SYMBOLIC)], ClaimStatus.SYMBOLIC_PARTIAL),
         ([record(SYMBOLIC, steps=("first",))], ClaimStatus.SYMBOLIC_PARTIAL),
