@@ -266,3 +266,18 @@ def find(name: str) -> Table:
     if name not in TABLES:
         raise ValueError(f"table must be one of {', '.join(TABLES)}, got {name!r}")
     return TABLES[name]
+
+
+def command_for(recipe: str) -> str:
+    """The command that trains a recipe.
+
+    Args:
+        recipe: Its name.
+
+    Returns:
+        That of the first table with such a row, or its own training.
+    """
+    for table in TABLES.values():
+        if recipe in {row.recipe for row in table.rows}:
+            return f"python -m deep table {table.name}"
+    return f"python -m deep train {recipe}"

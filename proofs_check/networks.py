@@ -15,7 +15,7 @@ import torch
 from deep import results
 from deep.methods import Centers
 from deep.predicted import cosines_of, model_of, sigma_of, sizes
-from deep.published import TABLES
+from deep.published import command_for
 from deep.recipes import find
 from deep.results import DamagedResult, Stored, interval
 from proofs_check._harness import Measurement, MissingResult, evidence
@@ -78,21 +78,6 @@ def seeds_of(name: str) -> list[Stored]:
             "makes them"
         )
     return there
-
-
-def command_for(name: str) -> str:
-    """The command that trains a recipe.
-
-    Args:
-        name: The recipe.
-
-    Returns:
-        The table that it is a row of, or its own training.
-    """
-    for table in TABLES.values():
-        if name in {row.recipe for row in table.rows}:
-            return f"python -m deep table {table.name}"
-    return f"python -m deep train {name}"
 
 
 def keep(measure: Measurement, name: str, values: Sequence[float]) -> None:
@@ -197,7 +182,7 @@ def fixed_targets(measure: Measurement) -> None:
     EMERGING_FRAME,
     EvidenceKind.NETWORK,
     domain=f"{BALANCED}: calibrated soft targets with a learned classifier: cosines of the class "
-    f"means against those of beta (S P S)^(1/2); band stated: {COSINE:g} for every pair, every seed "
+    f"means against those of beta (S P S)^(1/2); band stated: {COSINE:g} for all pairs, every seed "
     "(the claim is of least norms of classifier and features; here weights of all layers decay)",
 )
 def emerging_frame(measure: Measurement) -> None:
