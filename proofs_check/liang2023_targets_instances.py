@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from proofs_check._harness import Measurement, evidence
@@ -10,6 +12,8 @@ from proofs_check.tree_problems import SIZES, TREES, ridge_targets, tree_frame
 from ufm import theory
 from ufm._typing import Tensor
 from ufm.claims import EvidenceKind
+from ufm.geometry import Exponential, HAFrame
+from ufm.hierarchy import Tree
 from ufm.losses import SoftTargets
 from ufm.problem import ClassMeanDecay, Problem, WeightDecay
 from ufm.theory.liang2023_targets import EMERGING_FRAME, IMBALANCE, RIDGE_SPECTRUM
@@ -20,7 +24,8 @@ from ufm.theory.tree_levels import Levels
 @evidence(
     EMERGING_FRAME,
     EvidenceKind.NUMERIC,
-    domain="K = 8, gamma = 2, beta = 4, s*: the balanced tree, and the mixed one, where it fails",
+    domain="K = 8, beta = 4, s*: the balanced tree, the mixed one, where it fails (gamma = 2), and "
+    "one that is not symmetric but has S 1 = 0 (gamma = 4 log 2)",
 )
 def gram_of_the_rows(measure: Measurement) -> None:
     """Rows of the smallest exact fit against beta S and beta P S P."""
@@ -38,6 +43,11 @@ def gram_of_the_rows(measure: Measurement) -> None:
         measure.record("mixed tree, from beta P S P", centred)
         # The references are printed with two decimals.
         measure.below("minus the references", max(abs(miss - 1.13), abs(centred - 0.17)), 6e-3)
+    # Row sums 1 + 3 f(2) and 1 + f(1) + 2 f(3) beside 4 f(4), with f(h) = 2^-h.
+    tree = Tree.from_nested([[[0], [1], [2], [3]], [[[4, 5]], [[6, 7]]]])
+    loss = SoftTargets(HAFrame(tree, Exponential(4 * math.log(2))), 4.0)
+    gram = theory.smallest_fit(loss, 1.0).gram_W
+    measure.below("equal row sums", (gram - 4 * target_cosines(loss)).abs().max(), 1e-12)
 
 
 @evidence(

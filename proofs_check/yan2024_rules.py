@@ -190,7 +190,7 @@ def _regular_score(count: int, angle: float, size: float) -> Tensor:
 @evidence(
     COUNTS_SMALL_END,
     EvidenceKind.SYMBOLIC,
-    domain="all K, n_k, f with f K an integer",
+    domain="all K, n_k, f with f K an integer; balanced: f an integer",
     steps=("deficit", "monotone", "balanced"),
 )
 def small_end(proof: Proof) -> None:

@@ -175,6 +175,8 @@ HA = ("solve", "--frame", "haframe", "--tree", "cifar100_superclasses")
          "d must be at least sum(f)+K=5, got 4"),
         (("solve", "--K", "3", "--fixed-etf", "1", "--frame", "haframe"), "with --fixed-etf"),
         (("solve", "--K", "3", "soft-targets", "--beta", "2"), "tree must be given as --tree"),
+        (("solve", "--tree", "cifar100", "--gamma", "2"), "gamma must be given with --frame"),
+        (("solve", "--K", "3", "--theta", "1"), "theta must be given with --frame multicenter or"),
         (("solve", "--K", "3", "haframe-mix"), "loss must be one of logits"),
         (("solve", "--K", "3", "cosine-regression"), "loss must be one of logits"),
         (("counts",), "K must be given as --K, or the sizes as --n"),

@@ -90,6 +90,12 @@ def test_classes_not_seen_yet_pull_nowhere():
     assert_close(head.centre, seen.mean(-1), rtol=0, atol=EXACT)
 
 
+def test_an_empty_batch_changes_nothing():
+    head, before = make(delta=0.1), make(delta=0.1)
+    head.follow(unit(40)[:0], Y[:0])
+    assert_close(dict(head.state_dict()), dict(before.state_dict()), rtol=0, atol=EXACT)
+
+
 def test_without_a_proximal_term_every_class_must_have_been_seen():
     head, before = make(delta=0.0), make(delta=0.0).frame
     with pytest.raises(ValueError, match="A must have full column rank"):

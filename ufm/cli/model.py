@@ -198,6 +198,7 @@ class Model(Sizes):
         Raises:
             ValueError: If a flag is missing, contradicts another or is out of range.
         """
+        self._check_used()
         K, weights = self._classes(), None
         if self.R is not None:
             if self.K_A is None:
@@ -216,6 +217,19 @@ class Model(Sizes):
             classifier=Learnable() if frame is None else Fixed(frame),
             weights=weights,
         )
+
+    def _check_used(self) -> None:
+        # The number of classes may come from --tree or --f alone; these flags say nothing else.
+        trees = self.frame == "haframe" or isinstance(self.loss, TreeTargets)
+        centers = self.frame == "multicenter" or isinstance(self.loss, Centers)
+        for name, used, by in (
+            ("gamma", trees, "--frame haframe or soft-targets"),
+            ("asymptote", trees, "--frame haframe or soft-targets"),
+            ("theta", centers, "--frame multicenter or center-squared-error"),
+        ):
+            value = getattr(self, name)
+            if value is not None and not used:
+                raise ValueError(f"{name} must be given with {by}, got {value} alone")
 
     def _classes(self) -> int:
         if self.K is not None:

@@ -177,7 +177,7 @@ class NearestETFHead(Head):
             self.rotation.copy_(U)
         self.means.copy_(means)
         self.batches.copy_(batches)
-        self.centre.copy_(means[:, batches > 0].mean(-1))
+        self.centre.copy_(_centre(means, batches > 0))
 
     def _average(
         self, features: Float[Tensor, "B d"], y: Int[Tensor, "B"]
@@ -194,14 +194,18 @@ class NearestETFHead(Head):
         self, means: Float[Tensor, "d K"], seen: Bool[Tensor, "K"]
     ) -> tuple[Float[Tensor, "K d"], Float[Tensor, "d K"] | None]:
         # A class not seen yet stands at the centre of the others, where it pulls nowhere.
-        member = seen.to(means.dtype)
-        centre = (means @ member / member.sum()).unsqueeze(-1)
-        centred = torch.where(seen, means - centre, 0.0)
+        centred = torch.where(seen, means - _centre(means, seen).unsqueeze(-1), 0.0)
         if self.delta == 0:
             return nearest_etf(centred, E_W=self.E_W, rtol=1e-6), None
         U = nearest_rotation(centred, self.rotation.to(means.dtype), delta=self.delta)
         scale = (self.E_W * self.K / (self.K - 1)) ** 0.5
         return scale * (U - U.mean(-1, keepdim=True)).mT, U
+
+
+def _centre(means: Float[Tensor, "d K"], seen: Bool[Tensor, "K"]) -> Float[Tensor, "d"]:
+    # Zero before any class has been seen, as after an empty first batch.
+    member = seen.to(means.dtype)
+    return means @ member / member.sum().clamp(min=1)
 
 
 def orthonormal(rows: Float[Tensor, "K d"]) -> Float[Tensor, "d K"]:

@@ -189,14 +189,15 @@ EMERGING_FRAME = register(
         id="liang2023.calibrated-emerges",
         kind=Kind.OURS,
         statement="With a learnable classifier the exact fit of least nuclear norm is the centred "
-        "beta P S alone. On symmetric trees at s* its rows have the Gram matrix beta S: the frame "
-        "emerges and need not be imposed. On other trees they have neither that nor beta P S P.",
+        "beta P S alone. At s* its rows have the Gram matrix beta S iff S 1 = 0, as on symmetric "
+        "trees: the frame emerges and need not be imposed. Otherwise they have neither that nor "
+        "beta P S P.",
         formula=r"\min_c\|\beta S+1c^\top\|_*=\beta\|PS\|_*,\quad WW^\top=\beta(PSSP)^{1/2}\ "
-        r"(=\beta S\ \text{if}\ S1=0)",
+        r"(=\beta S\iff S1=0,\ =\beta PSP\iff PS1=0)",
         source=OURS,
         assumptions=(SOFT_TARGETS, AVERAGE_BUDGET, LEARNABLE, NO_BIAS, ETF_FITS, RADIUS_FITS),
         rule=_emerges,
-        steps=("exact fits", "centring", "factors", "symmetric"),
+        steps=("exact fits", "centring", "factors", "symmetric", "only then"),
         uses=("zhu2021.two-factor", "liang2023.smallest-s"),
     )
 )

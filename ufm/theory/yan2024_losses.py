@@ -77,8 +77,9 @@ VARIABILITY = register(
         id="yan2024.variability",
         kind=Kind.OURS,
         statement="At exact collapse to the mean centers the published variability sigma, one "
-        "minus the cosine to the class vector w_k, tends to a positive number: it says nothing "
-        "about collapse. Features at single centers instead would leave NC at 2 - 2 cos(alpha).",
+        "minus the cosine to the class vector w_k, tends to a number that is positive for theta < "
+        "pi/2: it does not measure collapse. Features at single centers instead would leave NC at "
+        "2 - 2 cos(alpha).",
         formula=r"\sigma\to\sum_k\frac{n_k}N(1-\cos\rho_k),\qquad\|w_j^{(k)}-e_k\|^2="
         r"2-2\cos\alpha_k",
         source=OURS,
