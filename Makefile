@@ -5,7 +5,7 @@ PYTHON ?= python3
 PIP_FLAGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := convex,rigorous,proofs,figures,deep,dev
+EXTRAS := convex,rigorous,proofs,figures,deep,docs,dev
 READY := $(VENV)/.ready
 # For records made where there is no git: make gpu UFM_COMMIT=...
 COMMIT = $(shell git rev-parse HEAD >/dev/null 2>&1 && \
@@ -13,10 +13,11 @@ COMMIT = $(shell git rev-parse HEAD >/dev/null 2>&1 && \
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup figures test test-slow lint format claims bench gpu wheel clean
+.PHONY: help setup figures docs test test-slow lint format claims bench gpu wheel clean
 
 help:
 	@echo "make figures    solve, certify and draw everything; the page is figures/out/index.html"
+	@echo "make docs       the documentation; its first page is docs/_build/html/index.html"
 	@echo "make test       the default tests (under 5 minutes on two cores)"
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make lint       ruff, pyright, import-linter"
@@ -37,6 +38,9 @@ $(READY): pyproject.toml constraints.txt
 
 figures: $(READY)
 	$(BIN)/python -m figures build
+
+docs: $(READY)
+	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --quiet docs docs/_build/html
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2
@@ -70,4 +74,4 @@ wheel: $(READY)
 	$(BIN)/python -m build --no-isolation --outdir dist
 
 clean:
-	rm -rf $(VENV) dist build .pytest_cache .ruff_cache .hypothesis figures/out
+	rm -rf $(VENV) dist build .pytest_cache .ruff_cache .hypothesis figures/out docs/_build docs/generated

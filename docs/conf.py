@@ -1,0 +1,132 @@
+"""Sphinx configuration: `make docs` builds the site, and any warning fails it."""
+
+from __future__ import annotations
+
+import html
+import re
+import sys
+from pathlib import Path
+from xml.etree.ElementTree import ParseError
+
+from docutils import nodes
+from sphinx.util import logging
+
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+sys.path[:0] = [str(HERE), str(ROOT)]
+
+import generate  # noqa: E402
+
+import ufm  # noqa: E402
+from figures.report.formulas import mathml  # noqa: E402
+
+
+project = "ufm"
+author = copyright = "The ufm developers"
+version = release = ufm.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinxcontrib.bibtex",
+]
+exclude_patterns = ["_build"]
+default_role = "literal"
+
+myst_enable_extensions = ["dollarmath", "colon_fence"]
+myst_heading_anchors = 3
+bibtex_bibfiles = ["references.bib"]
+bibtex_default_style = "plain"
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autosummary_generate = False
+napoleon_google_docstring, napoleon_numpy_docstring = True, False
+napoleon_use_ivar = True
+napoleon_attr_annotations = False  # shapes such as "*b K d" are no reStructuredText
+python_maximum_signature_line_length = 88
+
+html_theme = "furo"
+html_title = f"ufm {release}"
+html_math_renderer = "mathml"
+html_copy_source = False
+
+generate.write(HERE / "generated")
+
+_CITATION = re.compile(r"\[([a-z]+\d{4}[a-z]*)\]_")
+_LINK = re.compile(r"\[([^\]\[]+)\]\(([^)#:\s]+)(#[^)]*)?\)")
+_GLOB = re.compile(r"^(\S*\*\S*)\n", re.MULTILINE)
+_SHAPED = re.compile(
+    r"(?:~?(?:jaxtyping|ufm\._shapes)\.)?(Float|Int|Bool|Real)"
+    r"\[(?:~?torch\.)?Tensor, ['\"]([^'\"]*)['\"]\]"
+)
+_QUALIFIED = re.compile(
+    r"~?\b(?:torch|ufm|collections\.abc|typing|pathlib|fractions)\.(?:\w+\.)*(?=\w)"
+)
+
+
+def cite(app, what, name, obj, options, lines: list[str]) -> None:
+    """Citations of docstrings, ``[key]_``, become citations of the one bibliography."""
+    lines[:] = [_CITATION.sub(r":cite:p:`\1`", line) for line in lines]
+
+
+def readable(app, what, name, obj, options, signature, returns):
+    """Annotations as they are read: ``Float[K d]``, without the modules of the names."""
+
+    def short(text: str | None) -> str | None:
+        if text is None:
+            return None
+        return _QUALIFIED.sub("", _SHAPED.sub(r"\1[\2]", text))
+
+    return short(signature), short(returns)
+
+
+def say_paths(app, docname: str, source: list[str]) -> None:
+    """Links to files of the repository outside the site become the names of those files."""
+    folder = Path(app.env.doc2path(docname)).parent
+
+    def plain(match: re.Match) -> str:
+        text, target, _ = match.groups()
+        file = (folder / target).resolve()
+        if file.exists() and not file.is_relative_to(HERE):
+            return f"{text} (`{file.relative_to(ROOT)}`)"
+        return match[0]
+
+    source[0] = _LINK.sub(plain, source[0])
+    if docname == "index":  # a pattern that matches no page yet would be a warning
+        source[0] = _GLOB.sub(lambda line: line[0] if any(HERE.glob(line[1])) else "", source[0])
+
+
+def _html(latex: str, display: str) -> str:
+    try:
+        # The converter aligns in an `array` only.
+        array = latex.replace(r"\begin{aligned}", r"\begin{array}{rl}")
+        made = mathml(array.replace(r"\end{aligned}", r"\end{array}").strip())
+    except (ValueError, ParseError) as error:
+        # A formula without a counterpart in MathML is shown as it was written.
+        logging.getLogger(__name__).info("formula kept as LaTeX: %s: %s", error, latex)
+        return f"<code>{html.escape(latex)}</code>"
+    return made.replace('display="block"', f'display="{display}"')
+
+
+def visit_inline(self, node) -> None:
+    """An inline formula as MathML."""
+    self.body.append(_html(node.astext(), "inline"))
+    raise nodes.SkipNode
+
+
+def visit_display(self, node) -> None:
+    """A displayed formula as MathML."""
+    self.body.append(f'<div class="math">{_html(node.astext(), "block")}</div>')
+    raise nodes.SkipNode
+
+
+def setup(app) -> None:
+    """Connect the above."""
+    app.connect("autodoc-process-docstring", cite)
+    app.connect("autodoc-process-signature", readable)
+    app.connect("source-read", say_paths)
+    app.add_html_math_renderer("mathml", (visit_inline, None), (visit_display, None))
