@@ -148,7 +148,7 @@ def theory_page(paper: str) -> str:
         Markdown.
     """
     evidence = claims.load_evidence()
-    lines = [f"# {TITLES.get(paper, paper)}", "", "Statements that fail as printed are followed by "
+    lines = [f"# {TITLES.get(paper, paper)}", "", "Statements that fail as registered name "
              "what replaces them. `ufm claims show ID` prints any of them.", ""]  # fmt: skip
     for claim in claims.registry().values():
         if claim.id.split(".")[0] != paper:
