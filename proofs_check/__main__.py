@@ -1,5 +1,7 @@
 """``python -m proofs_check [ID...]``: run the evidence, record it, write ``CLAIMS.md``.
 
+``python -m proofs_check pages [--check]`` writes the proofs of each paper to ``docs/proofs``.
+
 Exit status 0 only if every check passed and every statement known to fail is refuted; 1 if not;
 2 for a usage error. A network that misses its band is recorded and said, and contradicts no
 theorem; one that was not trained yet is said with the command that trains it.
@@ -16,7 +18,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from proofs_check import _record, _table
+from proofs_check import _pages, _record, _table
 from proofs_check._harness import Check, MissingResult, run
 from proofs_check.papers import registered
 from ufm.claims import Evidence, EvidenceKind, get, load_evidence, registry, status
@@ -33,6 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(argv)
     console = Console(stderr=True)
+    if options.ids == ["pages"]:
+        return _write_pages(console, check=options.check)
     try:
         ids = [get(id).id for id in dict.fromkeys(options.ids)] or list(registry())
     except ValueError as error:
@@ -64,6 +68,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if problems else 0
 
 
+def _write_pages(console: Console, *, check: bool) -> int:
+    with console.status("proving"):
+        found = _pages.pages()
+    stale = _pages.stale(found)
+    if not check:
+        _pages.write(found)
+        return 0
+    for name in stale:
+        problem = f"docs/proofs/{name} differs from what the proofs give"
+        console.print(problem, style="red", highlight=False, soft_wrap=True)
+    return 1 if stale else 0
+
+
 def _stale_table(recorded: Sequence[Evidence]) -> list[str]:
     path = _table.TABLE_PATH
     if path.exists() and path.read_text("utf-8") == _table.claims_table(recorded):
@@ -73,7 +90,9 @@ def _stale_table(recorded: Sequence[Evidence]) -> list[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m proofs_check", description=__doc__)
-    parser.add_argument("ids", nargs="*", metavar="ID", help="claims to check; all by default")
+    parser.add_argument(
+        "ids", nargs="*", metavar="ID", help="claims to check, all by default; or pages"
+    )
     parser.add_argument(
         "--check", action="store_true", help="write nothing; fail if the recorded files are stale"
     )

@@ -5,6 +5,7 @@ Exact arithmetic only: a float in an expression is a failure, and nothing is pro
 
 from __future__ import annotations
 
+import enum
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,15 @@ class ProofFailure(AssertionError):
     """A step of a proof or a numeric check did not come out."""
 
 
+class Relation(enum.Enum):
+    """How a step was checked."""
+
+    IDENTITY = "identity"
+    SIGN = "sign from the assumptions on the symbols"
+    LIMIT = "limit"
+    TIE = "comparison with the code"
+
+
 @final
 @dataclass(frozen=True)
 class Step:
@@ -30,11 +40,31 @@ class Step:
 
     Attributes:
         text: The step in words.
-        latex: The checked relation.
+        latex: The checked relation; for a tie the expression that the package must reproduce.
+        relation: How it was checked.
+        symbols: The symbols in it, whose assumptions carry its domain.
+        sample: Where a tie was evaluated.
     """
 
     text: str
     latex: str
+    relation: Relation = Relation.IDENTITY
+    symbols: tuple[sp.Symbol, ...] = ()
+    sample: str = ""
+
+
+@final
+@dataclass(frozen=True)
+class Term:
+    """A term that the mutation check alters.
+
+    Attributes:
+        latex: As the proof has it.
+        altered: What it is replaced with.
+    """
+
+    latex: str
+    altered: str
 
 
 @final
@@ -46,13 +76,13 @@ class Proof:
 
     Attributes:
         steps: What was checked so far.
-        terms: Names of the alterable terms that the derivation used so far.
+        terms: The alterable terms that the derivation used so far, by name.
     """
 
     def __init__(self, altered: str | None = None):
         self.altered = altered
         self.steps: list[Step] = []
-        self.terms: list[str] = []
+        self.terms: dict[str, Term] = {}
 
     def term(self, name: str, value: Any, altered: Any = None) -> Any:
         """A term of the derivation, or its altered form where this run alters it.
@@ -65,11 +95,9 @@ class Proof:
         Returns:
             The term to go on with.
         """
-        if name not in self.terms:
-            self.terms.append(name)
-        if name != self.altered:
-            return value
-        return value * sp.Rational(8, 7) if altered is None else altered
+        other = value * sp.Rational(8, 7) if altered is None else altered
+        self.terms.setdefault(name, Term(_latex(value), _latex(other)))
+        return other if name == self.altered else value
 
     def zero(self, value: Any, text: str) -> None:
         """Check that an expression, matrix or algebra element is identically zero.
@@ -84,7 +112,7 @@ class Proof:
         for entry in _entries(value):
             if not _vanishes(entry):
                 raise ProofFailure(f"{text}: {sp.sstr(entry)} is not identically zero")
-        self.steps.append(Step(text, f"{sp.latex(_shown(value))} = 0"))
+        self._record(text, f"{_latex(value)} = 0", value)
 
     def equal(self, left: Any, right: Any, text: str) -> None:
         """Check that two expressions are identical.
@@ -104,7 +132,7 @@ class Proof:
             _refuse_floats(other, text)
             if not _vanishes(one - other):
                 raise ProofFailure(f"{text}: {sp.sstr(one)} is not identically {sp.sstr(other)}")
-        self.steps.append(Step(text, f"{sp.latex(_shown(left))} = {sp.latex(_shown(right))}"))
+        self._record(text, _equation(left, right), left, right)
 
     def positive(self, value: Any, text: str, *, strict: bool = True) -> None:
         """Check a sign from the assumptions on the symbols alone, after factoring.
@@ -123,8 +151,8 @@ class Proof:
         for form in forms:
             shaped = form(value)
             if shaped.is_positive or (not strict and shaped.is_nonnegative):
-                relation = ">" if strict else r"\ge"
-                self.steps.append(Step(text, f"{sp.latex(shaped)} {relation} 0"))
+                chain = _equation(value, shaped) + (" > 0" if strict else r" \ge 0")
+                self._record(text, chain, value, relation=Relation.SIGN)
                 return
         raise ProofFailure(f"{text}: the sign of {sp.sstr(value)} does not follow")
 
@@ -137,8 +165,14 @@ class Proof:
             point: Where to.
             target: What the limit must be.
             text: The step in words.
+
+        Raises:
+            ProofFailure: If it is something else.
         """
         self.equal(sp.limit(value, symbol, point, "+"), target, text)
+        del self.steps[-1]
+        shown = f"{sp.latex(sp.Limit(value, symbol, point, '+'))} = {_latex(target)}"
+        self._record(text, shown, value, target, relation=Relation.LIMIT)
 
     def tie(
         self,
@@ -174,7 +208,26 @@ class Proof:
                     f"{text}: at ({', '.join(map(str, point))}) the proof has {expected:.17g}, "
                     f"the package {found:.17g}"
                 )
-        self.steps.append(Step(f"{text} ({len(points)} points)", sp.latex(expression)))
+        self._record(
+            text,
+            sp.latex(expression),
+            expression,
+            relation=Relation.TIE,
+            sample=_sample(symbols, points),
+        )
+
+    def _record(
+        self,
+        text: str,
+        latex: str,
+        *values: Any,
+        relation: Relation = Relation.IDENTITY,
+        sample: str = "",
+    ) -> None:
+        entries = [entry for value in values for entry in _entries(value)]
+        symbols = {x for entry in entries for x in entry.free_symbols if isinstance(x, sp.Symbol)}
+        ordered = tuple(sorted(symbols, key=by_name))
+        self.steps.append(Step(text, latex, relation, ordered, sample))
 
 
 def points(seed: int, count: int, *ranges: tuple[float, float]) -> list[tuple[int | Fraction, ...]]:
@@ -198,6 +251,18 @@ def points(seed: int, count: int, *ranges: tuple[float, float]) -> list[tuple[in
     return [tuple(draw(low, high) for low, high in ranges) for _ in range(count)]
 
 
+def by_name(symbol: sp.Symbol) -> tuple[str, str]:
+    """Key of a fixed order of symbols, also of those alike in name but not in assumptions.
+
+    Args:
+        symbol: The symbol.
+
+    Returns:
+        Its name and its assumptions.
+    """
+    return symbol.name, str(sorted(symbol.assumptions0.items()))
+
+
 def _check_domain(
     symbols: Sequence[sp.Symbol], point: tuple[int | Fraction, ...], text: str
 ) -> None:
@@ -218,6 +283,24 @@ def _entries(value: Any) -> list[Any]:
 def _shown(value: Any) -> Any:
     entries = getattr(value, "entries", None)
     return sp.Tuple(*entries) if entries is not None else value
+
+
+def _latex(value: Any) -> str:
+    return sp.latex(_shown(value))
+
+
+def _equation(left: Any, right: Any) -> str:
+    # Sides that sympy writes alike from the start are shown once.
+    shown = _latex(left), _latex(right)
+    return shown[0] if shown[0] == shown[1] else " = ".join(shown)
+
+
+def _sample(symbols: Sequence[sp.Symbol], points: Sequence[tuple[int | Fraction, ...]]) -> str:
+    ranges = [
+        f"{sp.latex(symbol)} \\in [{float(min(values)):.4g}, {float(max(values)):.4g}]"
+        for symbol, values in zip(symbols, zip(*points, strict=True), strict=True)
+    ]
+    return f"{len(points)} points, ${', '.join(ranges)}$"
 
 
 def _refuse_floats(value: Any, text: str) -> None:

@@ -111,12 +111,12 @@ def solved(A: sp.Matrix, b: sp.Matrix) -> sp.Matrix:
         b: Column.
 
     Returns:
-        The solution, in lowest terms.
+        The solution, in lowest terms and the same whatever the order of a hash table.
     """
     both = DomainMatrix.from_Matrix(sp.Matrix.hstack(A, b)).to_field()
     size = A.shape[0]
     left, right = both[:, :size], both[:, size:]
-    return left.lu_solve(right).to_Matrix()
+    return left.lu_solve(right).to_Matrix().applyfunc(sp.factor)
 
 
 def symmetric_nested(arities: Sequence[int]) -> Any:
