@@ -118,7 +118,21 @@ def decision_page() -> str:
             cells = [_link(c) for c in known if c.applies(problem) and not c.fails]
             lines.append(f"| {label} | {', '.join(cells) or 'nothing registered'} |")
         lines.append("")
-    return "\n".join(lines)
+    seen = {
+        claim.id
+        for instances in models().values()
+        for problem in instances.values()
+        for claim in claims.registry().values()
+        if claim.applies(problem)
+    }
+    lines += ["## Under further conditions", "", "Other losses, widths, strengths of the ridge or "
+              "frames; the hypotheses, all of which must hold:", ""]  # fmt: skip
+    lines += [
+        f"- {_link(claim)}: {escape('; '.join(a.name for a in claim.assumptions))}"
+        for claim in claims.registry().values()
+        if claim.assumptions and not claim.fails and claim.id not in seen
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _link(claim: Claim) -> str:

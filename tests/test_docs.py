@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
+
+from ufm import claims
 
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -53,3 +56,11 @@ etf_distance(Proof())
         [sys.executable, "-c", code], cwd=DOCS.parent, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_no_theorem_about_a_model_is_missing_from_the_decision_page(monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS))
+    page = importlib.import_module("generate").decision_page()
+    known = [c for c in claims.registry().values() if c.assumptions]
+    assert not [c.id for c in known if not c.fails and f"[{c.id}]" not in page]
+    assert not [c.id for c in known if c.fails and f"[{c.id}]" in page]
