@@ -60,6 +60,7 @@ format: $(READY)
 
 claims: $(READY)
 	$(BIN)/python -m proofs_check
+	PYTHONHASHSEED=0 $(BIN)/python -m proofs_check pages
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
