@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from deep.data import download, load
+from deep.data import download, load, overview
 from deep.data.sources import PUBLISHED
 from deep.recipes import find
 
@@ -18,14 +18,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser: Its parser.
     """
     parser.add_argument(
-        "name", help=f"a recipe; or a source to fetch if it is not here: {', '.join(PUBLISHED)}"
+        "name",
+        nargs="?",
+        default="",
+        help="a recipe; or a source to fetch if it is not here: "
+        f"{', '.join(PUBLISHED)}; none lists the sources and where their files belong",
     )
     parser.add_argument("--folder", type=Path, help="where the data is (default $UFM_DATA or data)")
     parser.add_argument("--seed", type=int, default=0)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Load a recipe's data and describe it, or fetch a source.
+    """Load a recipe's data and describe it, fetch a source, or list all.
 
     Args:
         arguments: Parsed arguments.
@@ -33,6 +37,9 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         Exit status.
     """
+    if not arguments.name:
+        sys.stdout.write(f"{overview(folder=arguments.folder)}\n")
+        return 0
     if arguments.name in PUBLISHED:
         sys.stdout.write(f"{download(arguments.name, folder=arguments.folder)}\n")
         return 0

@@ -52,7 +52,7 @@ def load(data: Data, *, folder: Path | None = None, seed: int = 0, verify: bool 
         available = np.bincount(train[1], minlength=len(names)).tolist()
     whole, tested = _images(train, len(names)), _images(test, len(names))
     index, held = chosen(whole.labels, data, available=available, seed=seed)
-    kept = whole.subset(index)
+    kept = whole if len(index) == len(whole) else whole.subset(index)
     mean, std = _normalisation(data, source, kept)
     return ImageSet(
         name=data.source,
@@ -67,7 +67,9 @@ def load(data: Data, *, folder: Path | None = None, seed: int = 0, verify: bool 
 
 def _images(pair: Pair, K: int) -> Images:
     pixels, labels = pair
-    return Images(torch.from_numpy(pixels.copy()), torch.from_numpy(labels), K)
+    # Views of a file's bytes are read-only; decoded images, which may be large, are not copied.
+    pixels = pixels if pixels.flags.writeable else pixels.copy()
+    return Images(torch.from_numpy(pixels), torch.from_numpy(labels), K)
 
 
 def _normalisation(
