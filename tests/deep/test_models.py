@@ -190,9 +190,7 @@ def test_start_is_seeded_and_fan_out():
     # The first convolution of stage two has 64 channels in and 128 out: fan in and out differ.
     weight = next(m for m in one.modules() if getattr(m, "stride", 0) == (2, 2)).weight
     assert weight.shape == (128, 64, 3, 3)
-    assert float(weight.detach().square().mean()) == pytest.approx(
-        2 / (9 * 128), rel=0.02
-    )
+    assert float(weight.detach().square().mean()) == pytest.approx(2 / (9 * 128), rel=0.02)
 
 
 def test_option_a_shortcut_keeps_every_other_position_and_pads_with_zeros():
