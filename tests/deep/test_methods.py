@@ -44,7 +44,9 @@ def digits():
 def test_a_few_steps_lower_the_loss_and_move_what_is_learned(digits, name):
     method = METHODS[name]
     wide = dataclasses.replace(SMALL.network, widths=(256,))
-    recipe = dataclasses.replace(SMALL, name=name, method=method, network=wide, lr=0.1)
+    # P pulls features of length one with small forces; scaled cosines (LDAM) bear no large steps.
+    lr = 0.5 if name == "p" else 0.04
+    recipe = dataclasses.replace(SMALL, name=name, method=method, network=wide, lr=lr)
     shape = Shape(digits.train.n, 1, (8, 8))
     model, built = assemble(recipe, shape, seed=0)
     step = Step(model, built, recipe, digits)
@@ -57,10 +59,10 @@ def test_a_few_steps_lower_the_loss_and_move_what_is_learned(digits, name):
         for s in range(len(plan)):
             step(s)
         losses.append(float(step.tally.losses[-10:].mean() if epoch else step.tally.losses[0]))
-    assert losses[1] < 0.8 * losses[0] if name != "p" else losses[1] < losses[0]
+    assert losses[1] < 0.8 * losses[0]
     moved = not torch.equal(before, model.head.frame)
     assert moved == (name in LEARNED or name == "nearest-etf")
-    assert float(step.tally.right) / (len(plan) * 64) > 0.3  # chance is 0.1
+    assert float(step.tally.right) / (len(plan) * 64) > 0.5  # chance is 0.1
     with torch.no_grad():
         features = model.eval().features(torch.randn(5, 1, 8, 8))
         for rule in built.rules.values():
