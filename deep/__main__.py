@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
+import signal
 import sys
 
 
@@ -38,8 +40,14 @@ def main(argv: list[str] | None = None) -> int:
             importlib.import_module(module).add_arguments(sub)
     arguments = parser.parse_args(argv)
     try:
-        return importlib.import_module(COMMANDS[arguments.command][0]).run(arguments)
-    except (ValueError, ImportError, OSError) as error:
+        status = importlib.import_module(COMMANDS[arguments.command][0]).run(arguments)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # The reader, `head` say, has what it wants; the interpreter must not flush into the pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except (ValueError, ImportError, OSError, MemoryError) as error:
         sys.stderr.write(f"deep {arguments.command}: {error}\n")
         return 2
 

@@ -39,7 +39,6 @@ class Balance:
         size: Sum over samples of the weighted norms of the gradient in the logits.
         gh: :math:`\sum_i \langle \partial R/\partial h_i, h_i\rangle` of each class ``(K,)``.
         hh: :math:`\sum_i \|h_i\|^2` of each class ``(K,)``.
-        gg: :math:`\sum_i \|\partial R/\partial h_i\|^2` of each class ``(K,)``.
         pull: :math:`\sum_i \partial R/\partial h_i` of each class ``(K, d)``.
         total: :math:`\sum_i h_i` of each class ``(K, d)``.
     """
@@ -52,7 +51,6 @@ class Balance:
     size: float
     gh: Float[Tensor, "K"]
     hh: Float[Tensor, "K"]
-    gg: Float[Tensor, "K"]
     pull: Float[Tensor, "K d"]
     total: Float[Tensor, "K d"]
 
@@ -173,7 +171,7 @@ def balance(
     """
     W = classifier.W
     K = len(W)
-    G, G_b, sums = torch.zeros_like(W), W.new_zeros(K), W.new_zeros(3, K)
+    G, G_b, sums = torch.zeros_like(W), W.new_zeros(K), W.new_zeros(2, K)
     pull, total = torch.zeros_like(W), torch.zeros_like(W)
     n = torch.zeros(K, dtype=torch.int64, device=W.device)
     risk = size = 0.0
@@ -185,12 +183,12 @@ def balance(
         G += by_logit @ X
         G_b += by_logit.sum(-1)
         g = by_logit.mT @ W
-        rows = torch.stack([(g * X).sum(-1), X.square().sum(-1), g.square().sum(-1)])
+        rows = torch.stack([(g * X).sum(-1), X.square().sum(-1)])
         sums += rows @ member
         pull += member.mT @ g
         total += member.mT @ X
-    gh, hh, gg = sums
-    return Balance(classifier, n, risk, G, G_b, size, gh, hh, gg, pull, total)
+    gh, hh = sums
+    return Balance(classifier, n, risk, G, G_b, size, gh, hh, pull, total)
 
 
 def residuals(

@@ -41,6 +41,7 @@ from ufm.heads import (
     NearestETFHead,
     ResidualTransform,
     RotatedHead,
+    adjusted_scores,
     least_cost_scores,
 )
 from ufm.hierarchy import Tree, distance_matrix
@@ -150,21 +151,18 @@ def argmax(features: Float[Tensor, "B d"], head: Head) -> Float[Tensor, "B K"]:
 
 
 class Adjusted(nn.Module):
-    """Post-hoc logit adjustment, scores ``z - log(pi)``.
+    """`ufm.heads.adjusted_scores` with its constants on the device, where evaluation is captured.
 
     Args:
         n: Class sizes.
-
-    References:
-        Menon et al. (2021) [menon2021]_.
     """
 
-    log_prior: Tensor
+    shift: Tensor
 
     def __init__(self, n: tuple[int, ...]):
         super().__init__()
-        sizes = torch.tensor(n, dtype=torch.float64)
-        self.register_buffer("log_prior", (sizes / sizes.sum()).log().float())
+        zero = torch.zeros(1, len(n), dtype=torch.float64)
+        self.register_buffer("shift", adjusted_scores(zero, n)[0].float())
 
     def forward(self, features: Float[Tensor, "B d"], head: Head) -> Float[Tensor, "B K"]:
         """Scores.
@@ -176,17 +174,14 @@ class Adjusted(nn.Module):
         Returns:
             The scores.
         """
-        return head.logits(features) - self.log_prior
+        return head.logits(features) + self.shift
 
 
 class LeastCost(nn.Module):
-    """The class of least expected distance (CRM), scores ``-P D`` with P the softmax.
+    """`ufm.heads.least_cost_scores` (CRM) by the distances of a tree, kept on the device.
 
     Args:
-        hierarchy: The tree of the distances D.
-
-    References:
-        Karthik et al. (2021) [karthik2021]_.
+        hierarchy: The tree.
     """
 
     distance: Tensor

@@ -81,15 +81,14 @@ def normalised(
 
 
 def mixed(
-    images: Float[Tensor, "R C H W"], partner: Int[Tensor, "B"], share: Float[Tensor, ""]
+    images: Float[Tensor, "B C H W"], partner: Int[Tensor, "B"], share: Float[Tensor, ""]
 ) -> Float[Tensor, "B C H W"]:
     r"""Mixup, :math:`\lambda x_i + (1 - \lambda) x_{p(i)}`.
 
-    The loss takes both labels: ``share * loss(y) + (1 - share) * loss(y[partner])`` with ``y`` the
-    labels of all R rows, of which the first B are the batch's.
+    The loss takes both labels: ``share * loss(y) + (1 - share) * loss(y[partner])``.
 
     Args:
-        images: Augmented images; the first B are the batch.
+        images: Augmented images of the batch.
         partner: Row mixed with each.
         share: Share of the image itself.
 
@@ -99,7 +98,7 @@ def mixed(
     References:
         Zhang et al. (2018) [zhang2018]_.
     """
-    return torch.lerp(images[partner], images[: len(partner)], share)
+    return torch.lerp(images[partner], images, share)
 
 
 def _constants(values: Tensor | Sequence[float], device: torch.device) -> Float[Tensor, "C 1 1"]:

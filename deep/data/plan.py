@@ -28,84 +28,23 @@ class EpochPlan:
     """S steps of B images: which, how augmented, with what mixed.
 
     Attributes:
-        index: ``(S, R)`` places in the training set. The first B of R rows are the batch; in a
-            shard of a Mixup plan B further rows are their partners, else R = B.
-        corner: ``(S, R, 2)`` top-left corner of each crop in the padded image, row then column.
-        flip: ``(S, R)`` whether an image is mirrored.
-        hole: ``(S, R, 2)`` centre of the Cutout square, row then column.
+        index: ``(S, B)`` places in the training set.
+        corner: ``(S, B, 2)`` top-left corner of each crop in the padded image, row then column.
+        flip: ``(S, B)`` whether an image is mirrored.
+        hole: ``(S, B, 2)`` centre of the Cutout square, row then column.
         share: ``(S,)`` Mixup's share of an image itself, 1 without Mixup.
-        partner: ``(S, B)`` row of ``index`` with which each image of the batch is mixed; itself
-            without Mixup.
+        partner: ``(S, B)`` row of the batch with which each image is mixed; itself without Mixup.
     """
 
-    index: Int[Tensor, "S R"]
-    corner: Int[Tensor, "S R 2"]
-    flip: Bool[Tensor, "S R"]
-    hole: Int[Tensor, "S R 2"]
+    index: Int[Tensor, "S B"]
+    corner: Int[Tensor, "S B 2"]
+    flip: Bool[Tensor, "S B"]
+    hole: Int[Tensor, "S B 2"]
     share: Float[Tensor, "S"]
     partner: Int[Tensor, "S B"]
 
     def __len__(self) -> int:
         return len(self.share)
-
-    @property
-    def batch(self) -> int:
-        """Images a step."""
-        return self.partner.shape[1]
-
-    def to(self, device: torch.device | str) -> EpochPlan:
-        """Copy to a device.
-
-        Args:
-            device: Where to.
-
-        Returns:
-            The plan there.
-        """
-        fields = {
-            f.name: getattr(self, f.name).to(device, non_blocking=True)
-            for f in dataclasses.fields(self)
-        }
-        return EpochPlan(**fields)
-
-    def shard(self, rank: int, world: int) -> EpochPlan:
-        """One process's equal part of every batch, with the Mixup partners it needs.
-
-        The parts put together are the plan, whatever ``world`` is: a partner may lie in another
-        part, so its image travels along as a further row. Also good for gradient accumulation.
-
-        Args:
-            rank: Which part.
-            world: Number of parts.
-
-        Returns:
-            The part.
-
-        Raises:
-            ValueError: If the parts would not be equal, or there is no such part.
-        """
-        if not 0 <= rank < world:
-            raise ValueError(f"rank must be in 0..{world - 1}, got {rank}")
-        if self.batch % world:
-            raise ValueError(f"batch must be a multiple of {world} processes, got {self.batch}")
-        if world == 1:
-            return self
-        B = self.batch // world
-        own = slice(rank * B, (rank + 1) * B)
-        rows = torch.arange(self.batch, device=self.index.device)[own].expand(len(self), B)
-        partner = torch.arange(B, device=self.index.device).expand(len(self), B)
-        if not torch.equal(self.partner[:, own], rows):
-            rows = torch.cat([rows, self.partner[:, own]], dim=1)
-            partner = partner + B
-        pick = rows[..., None].expand(*rows.shape, 2)
-        return EpochPlan(
-            index=self.index.gather(1, rows),
-            corner=self.corner.gather(1, pick),
-            flip=self.flip.gather(1, rows),
-            hole=self.hole.gather(1, pick),
-            share=self.share,
-            partner=partner.contiguous(),
-        )
 
 
 def draw_epoch(

@@ -73,8 +73,9 @@ def pooled(maps: Float[Tensor, "B d h w"]) -> Float[Tensor, "B d"]:
 def initialise(network: nn.Module) -> None:
     r"""Start convolutions at :math:`\mathcal N(0, 2/(k^2 c_{out}))`; batch norms start at 1 and 0.
 
-    That is the start of all the papers' networks ("fan out"), drawn from torch's global generator:
-    call ``torch.manual_seed`` before `deep.models.build`. Linear layers keep PyTorch's own.
+    That is He et al.'s start ("fan out") and that of wide and dense networks, drawn from torch's
+    global generator: call ``torch.manual_seed`` before `deep.models.build`. Linear layers keep
+    PyTorch's own. Where a released code divides by the fan-in, its recipes say so.
 
     Args:
         network: Network to change in place.

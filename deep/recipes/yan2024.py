@@ -3,11 +3,12 @@
 Settings of appendix F: SGD, batch 128, 200 epochs, rate 0.1 with drops behind 160 and 180, weight
 decay 2e-4, Mixup of Beta(1, 1), ResNet-50, f = 20 centers a class at the angle 0.2. On CIFAR-100
 the frame needs (f + 1) K = 2100 dimensions and the network has 2048: features are widened.
+Data as in `deep.recipes.yang2022`: both papers take it from MiSLAS.
 """
 
 from __future__ import annotations
 
-from deep.data.spec import Augment, Data, LongTail
+from deep.data.spec import Augment
 from deep.methods import (
     ARB,
     CE,
@@ -20,6 +21,7 @@ from deep.methods import (
 )
 from deep.models.spec import ResNet, ResNetImageNet
 from deep.recipe import Network, Recipe
+from deep.recipes.yang2022 import N_MAX, data
 from deep.schedule import Steps
 
 
@@ -27,13 +29,13 @@ SOURCE = "NeurIPS 2024, OpenReview RJEC9fZ9Ma, Sections 3-4 and appendix F"
 DIFFERS = (
     "5 epochs of warm-up, as in the code that it modifies; the text does not say",
     "a class keeps its first n_k images in file order",
+    "the last incomplete batch of an epoch is dropped",
     "the norm term stands beside the mean over a batch; the text leaves that open",
     "the network runs in bfloat16 on CUDA",
 )
 WIDENED = ("features widened by a linear layer, which the frame makes necessary",)
 SMALL = ("ResNet-32 instead of ResNet-50",)
 RESNET50 = ResNetImageNet(50)
-N_MAX = {"cifar10": 5000, "cifar100": 500}
 # Dimension that sum(f) + K = 21 K takes.
 NEEDED = {"cifar10": 210, "cifar100": 2100}
 
@@ -55,7 +57,7 @@ def recipe(source: str, rho: int, name: str, method: Method, network: Network = 
     small = isinstance(network, ResNet)
     return Recipe(
         f"yan2024-{source}-lt{rho}-{name}{'-resnet32' if small else ''}",
-        Data(source, profile=LongTail(rho=float(rho), n_max=N_MAX[source])),  # pyright: ignore[reportArgumentType]
+        data(source, rho),
         network, method, Augment(mixup=1.0 if mixed else 0.0),
         epochs=200, batch=128, lr=0.1, schedule=Steps((160, 180), warmup=5), weight_decay=2e-4,
         probe_every=20, source=SOURCE,

@@ -2,10 +2,12 @@
 
 Settings of the released code: SGD, batch 128, 200 epochs, rate 0.1 with 5 epochs of warm-up and
 drops behind 160 and 180, weight decay 2e-4, Mixup of Beta(1, 1), ResNet-32; widened on CIFAR-100.
+Its loaders are those of MiSLAS, which normalise CIFAR-100 with the constants of CIFAR-10.
 """
 
 from __future__ import annotations
 
+from deep.data.sources import PUBLISHED
 from deep.data.spec import Augment, Data, LongTail
 from deep.methods import (
     ARB,
@@ -27,11 +29,14 @@ SOURCE = "arXiv:2203.09081 and its released code"
 DIFFERS = (
     "the published figure is the best test epoch of one unseeded training; both protocols are kept",
     "a class keeps its first n_k images in file order; the released code draws them, seeded 0",
+    "the last incomplete batch of an epoch is dropped; the released code takes it",
+    "convolutions start with the variance 2 / fan-out; in the released code it is 2 / fan-in",
     "the network runs in bfloat16 on CUDA",
 )
 LEARNS = ("the released code never updates its 'learnable' classifier; this one learns",)
 NETWORKS = {"cifar10": ResNet(32), "cifar100": ResNet(32, widths=(32, 64, 128))}
 N_MAX = {"cifar10": 5000, "cifar100": 500}
+MEAN, STD = PUBLISHED["cifar10"].mean, PUBLISHED["cifar10"].std
 MAIN: dict[str, Method] = {"etf-dr": ETFDR(), "ce": CE()}
 BESIDE: dict[str, Method] = {
     "etf-dr-paper": ETFDR(normalisation="paper"),
@@ -43,6 +48,21 @@ BESIDE: dict[str, Method] = {
     "ldam-drw": LDAMDRW(),
     "rbl": RBL(),
 }
+
+
+def data(source: str, rho: int) -> Data:
+    """Long-tailed CIFAR, normalised as the literature does.
+
+    Args:
+        source: ``cifar10`` or ``cifar100``.
+        rho: Imbalance.
+
+    Returns:
+        The data.
+    """
+    profile = LongTail(rho=float(rho), n_max=N_MAX[source])
+    constants = {} if source == "cifar10" else {"mean": MEAN, "std": STD}
+    return Data(source, profile=profile, **constants)  # pyright: ignore[reportArgumentType]
 
 
 def recipe(source: str, rho: int, name: str, method: Method) -> Recipe:
@@ -61,7 +81,7 @@ def recipe(source: str, rho: int, name: str, method: Method) -> Recipe:
     unmixed = () if mixup else ("without Mixup, which the class means do not allow",)
     return Recipe(
         f"yang2022-{source}-lt{rho}-{name}",
-        Data(source, profile=LongTail(rho=float(rho), n_max=N_MAX[source])),  # pyright: ignore[reportArgumentType]
+        data(source, rho),
         NETWORKS[source], method, Augment(mixup=mixup),
         epochs=200, batch=128, lr=0.1, schedule=Steps((160, 180), warmup=5), weight_decay=2e-4,
         probe_every=20, source=SOURCE,

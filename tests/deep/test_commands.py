@@ -5,6 +5,10 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from training import SMALL
@@ -16,6 +20,7 @@ from deep.recipes import find
 from deep.run import Outcome, Result
 
 
+ROOT = Path(__file__).parents[2]
 ROW = {"epoch": 2, "loss": 0.5, "train": 0.25, "test": 0.875, "images_per_second": 1234.5,
        "seconds": 8.0}  # fmt: skip
 
@@ -99,3 +104,14 @@ def test_tensorboard_is_optional_and_named(tmp_path):
     else:
         with pytest.raises(ModuleNotFoundError, match="pip install tensorboard"):
             TensorBoard(tmp_path)
+
+
+def test_a_reader_that_leaves_early_is_no_error():
+    with subprocess.Popen(
+        [sys.executable, "-m", "deep", "list", "--json"], stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, cwd=ROOT,
+    ) as process:  # fmt: skip
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 128 + signal.SIGPIPE

@@ -10,6 +10,7 @@ import pytest
 from training import SMALL
 
 from deep.methods import Centers, NearestETF
+from deep.models.spec import WideResNet
 from deep.recipe import Recipe
 from deep.recipes import find, recipes
 from ufm._spec import decode, encode
@@ -69,3 +70,17 @@ def test_the_nearest_frame_takes_no_mixed_samples():
     with pytest.raises(ValueError, match="mixup must be 0 for NearestETF"):
         dataclasses.replace(SMALL, method=NearestETF(), augment=mixed)
     assert isinstance(dataclasses.replace(SMALL, method=NearestETF()), Recipe)
+
+
+def test_long_tailed_cifar100_is_normalised_by_the_constants_of_cifar10():
+    # As MiSLAS's loader does, which both papers took over; CIFAR-100's own are (.5071, ...).
+    for name in ("yang2022-cifar100-lt100-etf-dr", "yan2024-cifar100-lt200-cal"):
+        assert find(name).data.mean == (0.4914, 0.4822, 0.4465)
+        assert find(name).data.std == (0.2023, 0.1994, 0.2010)
+    assert find("liang2023-cifar100-haframe").data.mean == ()  # the source's own constants
+
+
+def test_the_wide_network_is_the_released_one():
+    # Leaky activation, slow statistics, raw input of the second and third stage's first block.
+    network = find("liang2023-cifar100-haframe").network
+    assert network == WideResNet(28, k=8, leak=0.1, momentum=0.001, raw_transitions=True)
