@@ -21,7 +21,8 @@ from ufm.geometry.gram_frames import (
     smallest_s_of_matrix,
 )
 from ufm.geometry.haframe import hierarchy_frame, node_frame, similarity_matrix
-from ufm.geometry.similarity import Table
+from ufm.geometry.psd import check_gram
+from ufm.geometry.similarity import Exponential, Table
 from ufm.hierarchy import Tree, distance_matrix, ultrametric_witness
 
 
@@ -92,6 +93,9 @@ def test_matrix_routes_refuse_what_is_no_gram_matrix():
             route(nan.double())
         with pytest.raises(ValueError, match="d must be at least the frame's rank 2, got 1"):
             route(torch.eye(2).double(), d=1)
+    for shape in ((2, 3), (1, 1), (2, 2, 2)):
+        with pytest.raises(ValueError, match="square matrix of at least 2 rows, got shape"):
+            check_gram(torch.ones(shape).double())
     with pytest.raises(ValueError, match="positive definite"):
         smallest_s_of_matrix(torch.ones(2, 2).double())
 
@@ -118,3 +122,16 @@ def test_matrix_routes_take_any_rank(K, rank, seed):
         assert gram_error(route(S), S) <= EXACT
         assert route(S).shape[1] <= rank
         assert route(S, d=K + 3).shape == (K, K + 3)
+
+
+def test_matrix_routes_find_the_rank_at_the_smallest_asymptote():
+    """K - 1 dimensions hold the frame by every route, whatever rounding leaves of the last one."""
+    for seed in range(200):
+        tree = random_tree(2 + seed % 24, seed)
+        S = similarity_matrix(tree, Exponential((0.5, 2.0, 30.0)[seed % 3]))
+        assert eigh_frame(S).shape[1] == tree.K - 1
+        for route in (cholesky_frame, eigh_frame):
+            assert gram_error(route(S, d=tree.K - 1), S) <= EXACT
+            if tree.K > 2:
+                with pytest.raises(ValueError, match="d must be at least"):
+                    route(S, d=tree.K - 2)

@@ -113,3 +113,14 @@ def test_bad_input():
         nearest_etf_from(torch.randn(6, 4).double(), torch.eye(6, 4).double(), delta=0.0)
     with pytest.raises(ValueError, match="d must be at least K=4"):
         nearest_etf_from(torch.randn(3, 4).double(), torch.eye(3, 4).double(), delta=0.1)
+
+
+def test_rounding_counts_as_zero_in_single_precision_too():
+    """In float32 a singular value of rounding errors is far above 1e-12 of the largest."""
+    generator = torch.Generator().manual_seed(0)
+    column, row = (torch.randn(shape, generator=generator).double() for shape in ((6, 1), (1, 4)))
+    for dtype in (torch.float32, torch.float64):
+        with pytest.raises(ValueError, match="full column rank"):
+            nearest_etf((column @ row).to(dtype))
+    with pytest.raises(ValueError, match="finite numbers, got NaN"):
+        nearest_etf(column @ row * torch.nan)

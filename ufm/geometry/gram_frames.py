@@ -13,7 +13,7 @@ from scipy.linalg import get_lapack_funcs
 
 from ufm._typing import Float, Tensor
 from ufm.counts import check_count
-from ufm.geometry.psd import check_gram, check_psd
+from ufm.geometry.psd import check_gram, check_psd, spectral_rounding
 
 
 def similarity_of_distances(
@@ -35,10 +35,13 @@ def similarity_of_distances(
 def cholesky_frame(S: Float[Tensor, "K K"], *, d: int | None = None) -> Float[Tensor, "K d"]:
     """Rows with Gram matrix S by Cholesky with pivoting, which singular S needs.
 
+    At s* the rounding errors of S itself leave a last pivot of up to about K^2 eps, which may pass
+    for a K-th dimension. It is kept for the sake of the Gram matrix unless ``d`` leaves it out.
+
     Args:
         S: Target cosines.
-        d: Ambient dimension, at least the numerical rank; columns beyond it are zero. By default
-            the rank.
+        d: Ambient dimension, at least the rank; columns beyond it are zero. By default the number
+            of pivots above K eps.
 
     Returns:
         The rows, lower triangular up to the order of the classes.
@@ -61,6 +64,9 @@ def cholesky_frame(S: Float[Tensor, "K K"], *, d: int | None = None) -> Float[Te
     # What pivoting leaves over is within the tolerance iff there was no negative eigenvalue.
     if float((W @ W.mT - S).abs().max()) > 2 * tolerance:
         check_psd(S)
+    if d is not None and check_count("d", d) < rank:
+        left_out = float(W[:, d:].square().sum(-1).max())
+        W = W[:, :d] if left_out <= len(S) * tolerance else W
     return _pad(W, d)
 
 
@@ -84,7 +90,7 @@ def eigh_frame(S: Float[Tensor, "K K"], *, d: int | None = None) -> Float[Tensor
     """
     check_psd(S)
     values, vectors = torch.linalg.eigh(S)
-    keep = values > _tolerance(S)
+    keep = values > spectral_rounding(values)
     return _pad((vectors * values.clamp(min=0).sqrt())[:, keep].flip(-1), d)
 
 

@@ -26,7 +26,8 @@ def nearest_etf(
     Args:
         Hbar: Class means as columns, d >= K - 1; centring changes nothing.
         E_W: Squared norm of the rows.
-        rtol: Relative size below which a singular value counts as zero.
+        rtol: Relative size below which a singular value counts as zero; never less than the
+            rounding of K singular values.
 
     Returns:
         The rows; differentiable in ``Hbar``.
@@ -112,13 +113,15 @@ def polar(A: Float[Tensor, "*b d r"], *, rtol: float = 1e-12) -> Float[Tensor, "
 
     Args:
         A: Matrix of full column rank.
-        rtol: Relative size below which a singular value counts as zero.
+        rtol: Relative size below which a singular value counts as zero; never less than the
+            rounding of r singular values.
 
     Returns:
         The factor.
 
     Raises:
-        ValueError: If A does not have full column rank; the factor is not unique then.
+        ValueError: If A does not have full column rank; the factor is not unique then. Or if A
+            holds NaN or infinity.
 
     References:
         Higham (2008), Functions of Matrices, chapter 8 [higham2008]_.
@@ -129,8 +132,11 @@ def polar(A: Float[Tensor, "*b d r"], *, rtol: float = 1e-12) -> Float[Tensor, "
 class _Polar(torch.autograd.Function):
     @staticmethod
     def forward(ctx, A: Tensor, rtol: float) -> Tensor:
+        if not torch.isfinite(A).all():
+            raise ValueError("A must hold finite numbers, got NaN or infinity")
         U, sigma, Vh = torch.linalg.svd(A, full_matrices=False)
-        if A.shape[-2] < A.shape[-1] or bool((sigma[..., -1] <= rtol * sigma[..., 0]).any()):
+        least = max(rtol, A.shape[-1] * torch.finfo(A.dtype).eps)
+        if A.shape[-2] < A.shape[-1] or bool((sigma[..., -1] <= least * sigma[..., 0]).any()):
             raise ValueError(
                 "A must have full column rank, smallest and largest singular values are "
                 f"{float(sigma[..., -1].min()):g} and {float(sigma[..., 0].max()):g}"

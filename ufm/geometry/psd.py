@@ -7,7 +7,7 @@ import torch
 from ufm._typing import Float, Tensor
 
 
-def check_gram(S: Float[Tensor, "K K"]) -> None:
+def check_gram(S: Float[Tensor, "..."]) -> None:
     """Refuse what is no symmetric matrix of finite numbers.
 
     Args:
@@ -16,6 +16,10 @@ def check_gram(S: Float[Tensor, "K K"]) -> None:
     Raises:
         ValueError: If it is neither.
     """
+    if S.ndim != 2 or S.shape[0] != S.shape[1] or len(S) < 2:
+        raise ValueError(
+            f"S must be a square matrix of at least 2 rows, got shape {tuple(S.shape)}"
+        )
     if not torch.isfinite(S).all():
         raise ValueError("S must hold finite numbers, got NaN or infinity")
     skew = float((S - S.mT).abs().max())
@@ -35,8 +39,19 @@ def check_psd(S: Float[Tensor, "K K"]) -> None:
     """
     check_gram(S)
     values = torch.linalg.eigvalsh(S)
-    # eigvalsh is backward stable: errors of a few K eps |S|.
-    if values[0] < -4 * len(S) * torch.finfo(S.dtype).eps * values.abs().max():
+    if values[0] < -spectral_rounding(values):
         raise ValueError(
             f"S must be positive semidefinite, its smallest eigenvalue is {float(values[0]):.6g}"
         )
+
+
+def spectral_rounding(values: Float[Tensor, "K"]) -> float:
+    """Size up to which a computed eigenvalue may be a rounding error: eigvalsh is backward stable.
+
+    Args:
+        values: Eigenvalues of a symmetric matrix.
+
+    Returns:
+        A few K eps times the largest of them.
+    """
+    return 4 * len(values) * torch.finfo(values.dtype).eps * float(values.abs().max())
