@@ -10,6 +10,7 @@ from torch import nn
 
 from deep import checkpoint
 from deep.building import Built, build
+from deep.device import checked
 from deep.models import build as build_network
 from deep.recipe import Recipe
 from ufm._spec import decode
@@ -133,6 +134,7 @@ def restore(path: Path | str, *, device: torch.device | str = "cpu") -> Restored
     Raises:
         ValueError: If the file is not a checkpoint.
     """
+    device = checked(device)
     state = checkpoint.load(Path(path))
     recipe = decode(state["recipe"])
     shape = Shape(tuple(state["n"]), state["channels"], tuple(state["size"]))

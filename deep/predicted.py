@@ -34,6 +34,7 @@ from ufm.geometry import (
     frame,
     multicenter_frame,
 )
+from ufm.geometry.multicenter import Centers as CenterFrame
 from ufm.geometry.specs import MultiCenter
 from ufm.metrics import collapsed_sigma
 from ufm.problem import AverageBudget, Problem
@@ -90,18 +91,16 @@ def _(method: HierarchyMix, stored: Stored) -> Float[Tensor, "K K"]:
 
 @_cosines.register
 def _(method: CalibratedTargets, stored: Stored) -> Float[Tensor, "K K"]:
-    S = _similarity(method.tree, method.gamma)
     if not method.learnable:
-        return S
+        return _similarity(method.tree, method.gamma)
     # The fit of least nuclear norm is beta P S; its balanced factor H'H is beta (S P S)^(1/2).
-    centred = S - S.mean(0, keepdim=True)
-    _, sigma, Vh = torch.linalg.svd(centred)
+    _, sigma, Vh = torch.linalg.svd(centred_similarity(method))
     return cosines(Vh.mT @ torch.diag(sigma) @ Vh)
 
 
 @_cosines.register
 def _(method: Centers | CentersMSE, stored: Stored) -> Float[Tensor, "K K"]:
-    E = multicenter_frame(_centers(method, sizes(stored))).direction
+    E = center_frame(method, sizes(stored)).direction
     return cosines(E @ E.mT)
 
 
@@ -137,6 +136,32 @@ def sigma_of(method: Centers | CentersMSE, n: tuple[int, ...]) -> float:
         The limit of sigma.
     """
     return float(collapsed_sigma(_centers(method, n), torch.tensor(n, dtype=torch.float64)))
+
+
+def center_frame(method: Centers | CentersMSE, n: tuple[int, ...]) -> CenterFrame:
+    """Class vectors and centers of a multi-center method.
+
+    Args:
+        method: The method.
+        n: Class sizes.
+
+    Returns:
+        The frame, in the fewest dimensions.
+    """
+    return multicenter_frame(_centers(method, n))
+
+
+def centred_similarity(method: CalibratedTargets) -> Float[Tensor, "K K"]:
+    """Similarities of the targets' frame without the mean of each column, P S.
+
+    Args:
+        method: The method.
+
+    Returns:
+        The matrix.
+    """
+    S = _similarity(method.tree, method.gamma)
+    return S - S.mean(0, keepdim=True)
 
 
 def _centers(method: Centers | CentersMSE, n: tuple[int, ...]) -> MultiCenter:

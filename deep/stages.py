@@ -20,6 +20,7 @@ from pathlib import Path
 import torch
 
 from deep import results, throughput
+from deep.device import checked
 from deep.models.spec import ResNetImageNet, WideResNet
 from deep.published import TABLES, Row
 from deep.queue import NOT_YET, Stage, clock, left, work
@@ -225,8 +226,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.list:
         show(found)
         return 0
-    if arguments.device.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"device must be present, {sys.executable} sees no CUDA through torch")
+    checked(arguments.device)
     if importlib.util.find_spec("pytest") is None:
         sys.stdout.write("pytest is not installed: the CUDA tests are left out\n")
         found = [stage for stage in found if not stage.name.startswith("cuda-tests")]

@@ -23,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from deep import plain
 from deep.data import Images, ImageSet, draw_epoch
+from deep.device import checked
 from deep.model import Shape, assemble
 from deep.models.spec import ResNet
 from deep.recipe import Recipe
@@ -300,7 +301,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         ValueError: If a recipe is unknown, or there are too few images for a step.
     """
-    device = torch.device(arguments.device)
+    device = checked(arguments.device)
     rate = matrix_rate(device, size=MATRIX[device.type])
     rows = []
     for name in arguments.recipe or RECIPES[device.type]:

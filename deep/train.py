@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from deep.data import load
+from deep.device import checked
 from deep.distributed import ALONE, World
 from deep.interrupt import Interrupt, deterministic
 from deep.memory import fitting_batch
@@ -95,7 +96,7 @@ def train_many(
     """
     if len(set(seeds)) < len(seeds) or not seeds:
         raise ValueError(f"seeds must be distinct and at least one, got {list(seeds)}")
-    device = world.device or torch.device(device)
+    device = world.device or checked(device)
     together = len(seeds) if device.type == "cuda" else 1
     results: list[Result] = []
     small = isinstance(recipe.network, MLP)

@@ -21,7 +21,7 @@ def download(name: str, *, folder: Path | None = None) -> Path:
     Raises:
         ValueError: If the set is not one that is fetched, or a checksum differs.
         ImportError: If pooch is not installed.
-        OSError: If there is no network.
+        OSError: If there is no network; says what to fetch by hand and where to put it.
     """
     if name not in PUBLISHED:
         raise ValueError(f"name must be one of {', '.join(PUBLISHED)}, got {name!r}")
@@ -36,5 +36,10 @@ def download(name: str, *, folder: Path | None = None) -> Path:
     target = folder if layout.archive is not None else folder / layout.folder
     for file in layout.published:
         # pooch writes to a temporary name, compares, then renames: nothing broken is left.
-        pooch.retrieve(file.url, known_hash=f"md5:{file.md5}", fname=file.name, path=target)
+        try:
+            pooch.retrieve(file.url, known_hash=f"md5:{file.md5}", fname=file.name, path=target)
+        except OSError as error:
+            raise OSError(
+                f"{file.url} cannot be fetched; put it into {target} (MD5 {file.md5}): {error}"
+            ) from error
     return next(place for _, place in candidates(name, folder))

@@ -261,11 +261,11 @@ def _read_list(path: Path, root: Path, *, named: bool) -> Listed:
 def _class_names(labels: list[str]) -> tuple[str, ...]:
     # Numbers 0 .. K-1 in order of value, names in alphabetical order.
     if all(label.isascii() and label.isdigit() for label in labels):
-        K = max(int(label) for label in labels) + 1
-        missing = set(range(K)) - {int(label) for label in labels}
-        if missing:
-            raise ValueError(f"class {min(missing)} must have images, got labels up to {K - 1}")
-        return tuple(str(k) for k in range(K))
+        found = sorted({int(label) for label in labels})
+        for k, label in enumerate(found):
+            if k != label:
+                raise ValueError(f"class {k} must have images, got labels up to {found[-1]}")
+        return tuple(map(str, found))
     return tuple(sorted(set(labels)))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from deep.data import files, folders, formats
-from deep.data.formats import Pair
+from deep.data.formats import Labels, Pair
 from deep.data.images import Images, ImageSet, channel_statistics
 from deep.data.select import chosen
 from deep.data.sources import PUBLISHED, Layout, Published
@@ -44,14 +44,18 @@ def load(data: Data, *, folder: Path | None = None, seed: int = 0, verify: bool 
     elif data.source in ("digits", "npz"):
         source = None
         train, test = _digits() if data.source == "digits" else _npz(Path(data.path))
-        names = tuple(str(k) for k in range(int(train[1].max(initial=0)) + 1))
-        available = np.bincount(train[1][train[1] >= 0], minlength=len(names)).tolist()
+        names = _numbered(train[1], data.path or data.source)
+        available = np.bincount(train[1], minlength=len(names)).tolist()
     else:
         source = None
         train, test, names = folders.read(data, files.data_folder(folder))
         available = np.bincount(train[1], minlength=len(names)).tolist()
-    whole, tested = _images(train, len(names)), _images(test, len(names))
-    index, held = chosen(whole.labels, data, available=available, seed=seed)
+    title, K = data.path or data.source, len(names)
+    whole, tested = _images(train, K, f"{title} (train)"), _images(test, K, f"{title} (test)")
+    try:
+        index, held = chosen(whole.labels, data, available=available, seed=seed)
+    except ValueError as error:
+        raise ValueError(f"{title}: {error}") from error
     kept = whole if len(index) == len(whole) else whole.subset(index)
     mean, std = _normalisation(data, source, kept)
     return ImageSet(
@@ -65,11 +69,25 @@ def load(data: Data, *, folder: Path | None = None, seed: int = 0, verify: bool 
     )
 
 
-def _images(pair: Pair, K: int) -> Images:
+def _images(pair: Pair, K: int, title: str) -> Images:
     pixels, labels = pair
     # Views of a file's bytes are read-only; decoded images, which may be large, are not copied.
     pixels = pixels if pixels.flags.writeable else pixels.copy()
-    return Images(torch.from_numpy(pixels), torch.from_numpy(labels), K)
+    try:
+        return Images(torch.from_numpy(pixels), torch.from_numpy(labels), K)
+    except ValueError as error:
+        raise ValueError(f"{title}: {error}") from error
+
+
+def _numbered(labels: Labels, title: str) -> tuple[str, ...]:
+    # Names of classes 0 .. K-1 where a file says nothing but labels: each class needs an image.
+    low, high = int(labels.min(initial=0)), int(labels.max(initial=0))
+    if low < 0 or high > max(len(labels) - 1, 0):
+        raise ValueError(
+            f"{title}: labels must be 0 .. K-1, each with images, got {low}..{high} on "
+            f"{len(labels)} images"
+        )
+    return tuple(str(k) for k in range(high + 1))
 
 
 def _normalisation(

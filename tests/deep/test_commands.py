@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from training import SMALL
 
 from deep.__main__ import main
@@ -55,8 +56,18 @@ def test_errors_are_one_line_and_status_2(tmp_path, capsys):
     arguments = ["yang2022-cifar10-lt100-ce", "--folder", str(tmp_path), "--device", "cpu"]
     assert main(["train", *arguments, "--out", str(tmp_path)]) == 2
     assert "cifar10 must be in" in capsys.readouterr().err
+    assert main(["train", "digits-ce", "--device", "xla", "--out", str(tmp_path)]) == 2
+    assert "device must be cpu or cuda, got 'xla'" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         main(["sing"])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+@pytest.mark.parametrize("command", [["train", "digits-ce"], ["bench"], ["gpu"]])
+def test_a_missing_gpu_is_said_at_once(tmp_path, capsys, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    assert main([*command, "--device", "cuda"]) == 2
+    assert "device must be present" in capsys.readouterr().err
 
 
 def test_another_length_is_another_run():

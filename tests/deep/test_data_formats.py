@@ -195,7 +195,11 @@ def test_npz_source_checks_labels_and_classes(pair, tmp_path):
     with pytest.raises(ValueError, match="class 4 must have images, got none"):
         load(data)
     np.savez(path, images=x, labels=y - 1)
-    with pytest.raises(ValueError, match=r"labels must be in 0\.\.8, got -1"):
+    with pytest.raises(ValueError, match=r"a\.npz: labels must be 0 .. K-1.*got -1\.\.8 on 30"):
+        load(data)
+    # A wrong label must not make as many classes.
+    np.savez(path, images=x, labels=np.where(y == 9, 2**40, y))
+    with pytest.raises(ValueError, match=r"got 0\.\.1099511627776 on"):
         load(data)
     write_npz(path, pair, (x[:, :, :16], y))
     with pytest.raises(ValueError, match=r"test must have the training set's .*\(3, 16, 32\)"):
