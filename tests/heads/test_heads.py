@@ -182,6 +182,44 @@ def test_casting_a_network_to_half_precision_spares_the_frame(name):
     assert model.double()[1].frame.dtype == torch.float64
 
 
+@pytest.mark.parametrize("name", FIXED)
+def test_a_network_built_in_half_precision_has_an_exact_frame(name):
+    """By ``dtype=`` or by torch's default: rounding the frame would take its geometry away."""
+    asked = MAKERS[name](dtype=torch.bfloat16)
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        default = MAKERS[name]()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for head in (asked, default):
+        assert torch.equal(head.frame, MAKERS[name]().frame)
+        assert all(p.dtype == torch.bfloat16 for p in head.parameters())
+        assert head(batch(torch.bfloat16)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("loss", [CosineRegression(), HAFrameMix(), CrossEntropy()])
+def test_networks_cast_to_half_precision_have_their_losses(name, loss):
+    head = MAKERS[name]().bfloat16()
+    x = batch(torch.bfloat16).requires_grad_()
+    head.loss(x, Y, loss).mean().backward()
+    assert x.grad is not None
+    assert x.grad.isfinite().all()
+
+
+def test_checkpoints_fill_heads_built_without_storage(name):
+    """``meta`` by argument or as default device, filled by assignment or after `to_empty`."""
+    head = MAKERS[name]().eval()
+    with torch.device("meta"):
+        by_default = MAKERS[name]()
+    by_argument, emptied = MAKERS[name](device="meta"), MAKERS[name](device="meta")
+    assert all(t.is_meta for m in (by_default, by_argument) for t in m.state_dict().values())
+    emptied = emptied.to_empty(device="cpu")
+    for fresh, assign in ((by_default, True), (by_argument, True), (emptied, False)):
+        fresh.load_state_dict(head.state_dict(), assign=assign)
+        for loss in (CosineRegression(), HAFrameMix()):
+            assert torch.equal(fresh.eval().loss(batch(), Y, loss), head.loss(batch(), Y, loss))
+
+
 def test_can_be_built_and_moved_to_other_devices(name):
     head = MAKERS[name]().to("meta")
     assert head.frame.is_meta
@@ -272,6 +310,20 @@ def test_the_gram_matrix_follows_the_frame():
     head = MAKERS["haframe"]()
     other = HAFrameHead(WIDTH, HAFrame(Tree.from_nested([*range(K)]), Exponential(2.0)))
     assert "gram" not in head.state_dict()
+    address = head.gram.data_ptr()
     head.load_state_dict(other.state_dict())
-    assert torch.equal(head.gram, other.frame @ other.frame.mT)
+    assert torch.equal(head.gram, other.gram)
+    assert head.gram.data_ptr() == address  # a captured CUDA graph reads it there
+    assert_close(head.gram, other.frame @ other.frame.mT)
     assert head.bfloat16().gram.dtype == torch.float32
+
+
+def test_places_of_centers_follow_the_checkpoint():
+    """As many centers in all, divided otherwise: no buffer but the owners tells them apart."""
+    f = (2,) + (1,) * 69  # few of many: losses look the places up
+    one, other = (MultiCenterHead(141, MultiCenter(each, 0.3)) for each in (f, f[::-1]))
+    other.load_state_dict(one.state_dict())
+    assert torch.equal(other.slots, one.slots)
+    x, y = torch.randn(70, 141), torch.arange(70)
+    loss = CosineRegression()
+    assert torch.equal(other.loss(x, y, loss), one.loss(x, y, loss))

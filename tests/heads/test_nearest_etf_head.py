@@ -178,3 +178,13 @@ def test_rotation_maximises_the_proximal_objective():
     for seed in range(20):
         other = torch.linalg.qr(unit(K, seed=seed).mT)[0]
         assert gain(other) <= gain(U) + EXACT
+
+
+def test_averages_move_in_half_precision():
+    """Steps of rate 1e-2 are below half the spacing of bfloat16: in it the averages would stop."""
+    head = NearestETFHead(D, K, transform=torch.nn.Identity(), least_rate=1e-2).bfloat16()
+    head.batches.fill_(10_000)
+    H, y = torch.randn(K, D), torch.arange(K)
+    for _ in range(600):
+        head.follow(H, y)
+    assert_close(head.means.mT, H, rtol=0, atol=2e-2)

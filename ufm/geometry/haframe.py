@@ -180,7 +180,8 @@ def embed(W: Float[Tensor, "K r"], d: int, *, generator: torch.Generator) -> Flo
         ValueError: If ``d`` is below the number of columns.
     """
     d = _check_d(d, W.shape[-1])
-    gaussian = torch.randn(d, W.shape[-1], generator=generator, dtype=torch.float64)
+    shape, device = (d, W.shape[-1]), generator.device
+    gaussian = torch.randn(shape, generator=generator, dtype=torch.float64, device=device)
     Q, R = torch.linalg.qr(gaussian)
     return W @ (Q * R.diagonal().sign()).mT.to(W)
 

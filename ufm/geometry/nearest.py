@@ -42,7 +42,8 @@ def nearest_etf(
     d, K = Hbar.shape[-2:]
     if d < K - 1:
         raise ValueError(f"d must be at least K-1={K - 1} for a simplex ETF, got {d}")
-    B = helmert(K).to(Hbar)
+    with torch.device("cpu"):  # not every device has the float64 it is made in
+        B = helmert(K).to(Hbar)
     return _scaled(E_W, K) * B @ polar(Hbar @ B, rtol=rtol).mT
 
 

@@ -24,8 +24,9 @@ from ufm.geometry.specs import Frame
 from ufm.losses import FeatureLoss, Loss
 
 
-# Buffers with these names keep float32 when a network is cast to a narrower type.
-KEPT = ("frame", "gram", "centers", "rotation", "base")
+# Buffers with these names keep float32 when a network is cast to a narrower type: the geometry,
+# and moving averages, whose steps would be lost in rounding.
+KEPT = ("frame", "gram", "centers", "rotation", "base", "means", "centre")
 
 
 class Head(nn.Module, abc.ABC):
@@ -136,7 +137,7 @@ class Head(nn.Module, abc.ABC):
         for name, before in kept.items():
             after = self._buffers[name]
             if before is not None and after is not None and is_narrow(after):
-                self._buffers[name] = before.to(device=after.device)
+                self._buffers[name] = before.to(after.device, torch.float32)
         return self
 
 
@@ -212,7 +213,42 @@ def build_rows(
         ValueError: If ``d`` is too small; the message says what is needed.
     """
     spec.check(K, check_count("d", d))
-    return embed(frame_rows(spec, K, rank), d, generator=generator or seeded())
+    with torch.device("cpu"):  # whatever the default device: some have no float64, meta no numbers
+        return embed(frame_rows(spec, K, rank), d, generator=generator or seeded())
+
+
+def stored(
+    rows: Float[Tensor, "..."], *, device: torch.device | str | None, dtype: torch.dtype | None
+) -> Float[Tensor, "..."]:
+    """Rows of a frame as a buffer: where parameters go, in float32 at least.
+
+    Args:
+        rows: Rows on the CPU.
+        device: Where they go; torch's default device if None.
+        dtype: Type of the parameters; torch's default if None.
+
+    Returns:
+        The rows.
+    """
+    wide = torch.promote_types(dtype or torch.get_default_dtype(), torch.float32)
+    return rows.to(wide).to(device=torch.get_default_device() if device is None else device)
+
+
+def refill(head: Head, name: str, value: Tensor) -> None:
+    """Renew a buffer that is no part of checkpoints after what it is made of has been loaded.
+
+    In place where that is possible: a captured graph reads it where it was.
+
+    Args:
+        head: The head.
+        name: Name of the buffer.
+        value: What it holds from now on, on any device.
+    """
+    old, device = getattr(head, name), head.frame.device
+    if old.device == device and old.shape == value.shape:
+        old.copy_(value)
+    else:
+        setattr(head, name, value.to(device))
 
 
 def seeded() -> torch.Generator:

@@ -8,7 +8,7 @@ from torch import nn
 from ufm._typing import Float, Tensor
 from ufm.counts import check_number
 from ufm.geometry.specs import SimplexETF
-from ufm.heads._head import Head, build_rows, product, widened
+from ufm.heads._head import Head, build_rows, product, stored, widened
 from ufm.heads.transform import normalised
 
 
@@ -63,8 +63,7 @@ class ETFHead(Head):
         radius = None if E_H is None else check_number("E_H", E_H, strict=True) ** 0.5
         layers = first + normalised(d, radius=radius, device=device, dtype=dtype)
         self.transform = nn.Sequential(*layers) if transform is None else transform
-        dtype = dtype or torch.get_default_dtype()
-        self.register_buffer("frame", rows.to(dtype).to(device=device))
+        self.register_buffer("frame", stored(rows, device=device, dtype=dtype))
 
     @property
     def parts(self) -> Tensor:

@@ -10,7 +10,7 @@ from torch import nn
 from ufm._typing import Float, Tensor
 from ufm.geometry.frames import FixedRows
 from ufm.geometry.specs import HAFrame
-from ufm.heads._head import Head, build_rows, product
+from ufm.heads._head import Head, build_rows, product, refill, stored
 from ufm.heads.transform import ResidualTransform
 
 
@@ -63,10 +63,9 @@ class HAFrameHead(Head):
         if transform is None:
             transform = ResidualTransform(in_features, d, device=device, dtype=dtype)
         self.transform = transform
-        dtype = dtype or torch.get_default_dtype()
-        self.register_buffer("frame", rows.to(dtype).to(device=device))
-
-        self.register_buffer("gram", self.frame @ self.frame.mT, persistent=False)
+        self.register_buffer("frame", stored(rows, device=device, dtype=dtype))
+        gram = gram_of(stored(rows, device="cpu", dtype=dtype))
+        self.register_buffer("gram", gram.to(self.frame.device), persistent=False)
 
     @property
     def parts(self) -> FixedRows:
@@ -75,7 +74,8 @@ class HAFrameHead(Head):
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         super()._load_from_state_dict(*args, **kwargs)
-        self.gram.copy_(self.frame @ self.frame.mT)
+        if not self.frame.is_meta:
+            refill(self, "gram", gram_of(self.frame))
 
     def logits(self, features: Float[Tensor, "B d"]) -> Float[Tensor, "B K"]:
         """Inner products with the rows.
@@ -87,3 +87,16 @@ class HAFrameHead(Head):
             Logits.
         """
         return product(features, self.frame)
+
+
+def gram_of(frame: Float[Tensor, "K d"]) -> Float[Tensor, "K K"]:
+    """Gram matrix of stored rows, to their last digit whatever a device makes of products.
+
+    Args:
+        frame: Rows.
+
+    Returns:
+        ``W W'`` in the type of the rows, on the CPU.
+    """
+    rows = frame.detach().cpu().double()
+    return (rows @ rows.mT).to(frame.dtype)

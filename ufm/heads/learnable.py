@@ -64,8 +64,8 @@ class LearnableHead(Head):
 
     @property
     def parts(self) -> Tensor:
-        """The rows."""
-        return self.frame
+        """The rows, at least float32 as the features are."""
+        return at_least_float32(self.frame)
 
     def logits(self, features: Float[Tensor, "B d"]) -> Float[Tensor, "B K"]:
         """Inner products with the rows and the bias; cosines with ``unit``.
@@ -76,8 +76,7 @@ class LearnableHead(Head):
         Returns:
             Logits.
         """
-        rows = at_least_float32(self.frame)
         if self.unit:
-            return product(unit_rows(features), unit_rows(rows))
-        Z = product(features, rows)
+            return product(unit_rows(features), unit_rows(self.parts))
+        Z = product(features, self.parts)
         return Z if self.bias is None else Z + self.bias

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -12,7 +12,7 @@ from ufm.counts import check_count
 from ufm.geometry.haframe import embed
 from ufm.geometry.multicenter import Centers, center_slots, multicenter_frame
 from ufm.geometry.specs import MultiCenter
-from ufm.heads._head import Head, seeded, widened
+from ufm.heads._head import Head, refill, seeded, stored, widened
 from ufm.heads.rules import Rule, class_scores
 from ufm.heads.transform import normalised
 from ufm.losses._features import unit_rows
@@ -78,15 +78,21 @@ class MultiCenterHead(Head):
         frame.check(len(frame.f), check_count("d", d))
         layers = first + normalised(d, radius=None, device=device, dtype=dtype)
         self.transform = nn.Sequential(*layers) if transform is None else transform
-        natural = multicenter_frame(frame)
-        rows = torch.cat([natural.W, natural.centers])
-        rows = embed(rows, d, generator=generator or seeded())
-        rows = rows.to(dtype or torch.get_default_dtype()).to(device=device)
+        with torch.device("cpu"):  # whatever the default device, as in `build_rows`
+            natural = multicenter_frame(frame)
+            rows = torch.cat([natural.W, natural.centers])
+            rows = embed(rows, d, generator=generator or seeded())
+        rows = stored(rows, device=device, dtype=dtype)
         self.register_buffer("frame", rows[: len(natural.W)].clone())
         self.register_buffer("centers", rows[len(natural.W) :].clone())
-        self.register_buffer("owner", natural.owner.to(device=device))
-        slots = center_slots(frame.f).to(device=device)
-        self.register_buffer("slots", slots, persistent=False)  # known from the frame
+        self.register_buffer("owner", natural.owner.to(rows.device))
+        slots = slots_of_owners(natural.owner).to(rows.device)
+        self.register_buffer("slots", slots, persistent=False)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        if not self.owner.is_meta:
+            refill(self, "slots", slots_of_owners(self.owner))
 
     @property
     def F(self) -> int:
@@ -132,3 +138,15 @@ class MultiCenterHead(Head):
             Classes.
         """
         return self.scores(self.features(x), rule=rule).argmax(-1)
+
+
+def slots_of_owners(owner: Int[Tensor, "F"]) -> Int[Tensor, "K m"]:
+    """Places of each class's centers from the class of each center.
+
+    Args:
+        owner: Classes, in blocks of a class.
+
+    Returns:
+        `ufm.geometry.multicenter.center_slots` of their counts, on the CPU.
+    """
+    return center_slots(tuple(torch.bincount(owner.cpu()).tolist()))

@@ -11,7 +11,15 @@ from ufm._typing import Bool, Float, Int, Tensor
 from ufm.counts import check_number
 from ufm.geometry.nearest import nearest_etf, nearest_rotation
 from ufm.geometry.specs import SimplexETF
-from ufm.heads._head import Head, at_least_float32, build_rows, full_precision, product, widened
+from ufm.heads._head import (
+    Head,
+    at_least_float32,
+    build_rows,
+    full_precision,
+    product,
+    stored,
+    widened,
+)
 from ufm.heads.transform import UnitFeatures
 
 
@@ -100,13 +108,11 @@ class NearestETFHead(Head):
             nn.Sequential(*first, UnitFeatures(radius)) if transform is None else transform
         )
         rows = build_rows(spec, K, rank=K - 1, d=d, generator=generator)
-        dtype = dtype or torch.get_default_dtype()
-        self.register_buffer("frame", rows.to(dtype).to(device=device))
+        self.register_buffer("frame", stored(rows, device=device, dtype=dtype))
         if self.delta > 0:
-            U0 = orthonormal(rows).to(dtype).to(device=device)
-            self.register_buffer("rotation", U0)
-        self.register_buffer("means", torch.zeros(d, K, device=device, dtype=dtype))
-        self.register_buffer("centre", torch.zeros(d, device=device, dtype=dtype))
+            self.register_buffer("rotation", stored(orthonormal(rows), device=device, dtype=dtype))
+        self.register_buffer("means", torch.zeros_like(self.frame.mT))
+        self.register_buffer("centre", torch.zeros_like(self.frame[0]))
         self.register_buffer("batches", torch.zeros(K, device=device, dtype=torch.long))
 
     @property

@@ -18,6 +18,7 @@ from ufm.heads._head import (
     full_precision,
     product,
     seeded,
+    stored,
     widened,
 )
 
@@ -81,8 +82,7 @@ class RotatedHead(Head):
         self.rows = rows
         base = start(check_count("K", K, 2), d, rows=rows, generator=generator)
         self.transform = nn.Sequential(*first) if transform is None else transform
-        dtype = dtype or torch.get_default_dtype()
-        self.register_buffer("base", base.to(dtype).to(device=device))
+        self.register_buffer("base", stored(base, device=device, dtype=dtype))
         self.skew = nn.Parameter(torch.zeros(d, d, device=device, dtype=dtype))
 
     @property
@@ -144,5 +144,6 @@ def start(K: int, d: int, *, rows: Rows, generator: torch.Generator | None) -> F
         raise ValueError(f"rows must be 'released' or 'simplex', got {rows!r}")
     if d < K:
         raise ValueError(f"d must be at least K={K} for the released rows, got {d}")
-    centred = torch.eye(d, dtype=torch.float64)[:K] - 1 / d
-    return embed(centred, d, generator=generator or seeded())
+    with torch.device("cpu"):  # whatever the default device, as in `build_rows`
+        centred = torch.eye(d, dtype=torch.float64)[:K] - 1 / d
+        return embed(centred, d, generator=generator or seeded())
