@@ -18,6 +18,7 @@ from proofs_check import (
     liang2023_targets,
     liang2023_targets_instances,
     networks,
+    networks_fashion,
     papyan2020,
     papyan2020_instances,
     predictions,
@@ -62,6 +63,7 @@ MODULES = (
     yan2024_simulations,
     predictions,
     networks,
+    networks_fashion,
 )
 
 

@@ -20,7 +20,7 @@ def write_results(root: Path, names, *, degrees: float = 1.0, seeds: int = 3) ->
 
     Args:
         root: Folder of results.
-        names: Recipes on digits.
+        names: Recipes on digits or Fashion-MNIST.
         degrees: Angle of the class means to the frame at the end.
         seeds: How many seeds of each.
 
@@ -45,10 +45,11 @@ def _side(name: str, epoch: int, seed: int, degrees: float) -> dict:
     n = SIZES["digits-lt" if name.startswith("digits-lt") else "digits"]
     K, method = len(n), find(name).method
     falling = degrees * EPOCHS[-1] / epoch * (1 + seed / 10)
+    identity = [[float(i == j) for j in range(K)] for i in range(K)]
     side = {
         "nc1_quot": falling / 100, "nc2_etf_err": falling / 50, "nc3_self_dual": falling / 60,
         "nc4_agree": 1.0, "angle_mean": falling, "E_W": 1.6, "E_H": 25.0, "accuracy": 1.0,
-        "gram_H": [[float(i == j) for j in range(K)] for i in range(K)],
+        **dict.fromkeys(("gram_W", "gram_H", "Z"), identity),
         "per_class": [1 - k / 50 for k in range(K)],
         "confusion": [[n[i] if i == j else 0 for j in range(K)] for i in range(K)],
     }  # fmt: skip

@@ -37,7 +37,7 @@ def test_every_check_states_its_band_and_where():
     for check in CHECKS:
         assert "band stated" in check.domain
         assert "every seed" in check.domain
-        assert "digits" in check.domain
+        assert "digits" in check.domain or "Fashion-MNIST" in check.domain
 
 
 def test_frames_that_are_reached_pass_and_those_that_are_not_miss(tmp_path, monkeypatch):
@@ -78,6 +78,25 @@ def test_a_collapse_that_does_not_fall_misses(tmp_path, monkeypatch):
     high = write_results(tmp_path / "high", ["digits-ce"], degrees=30.0)
     monkeypatch.setattr(results, "ROOT", high)
     assert not run(BY_NAME["ce_nc2"]).passed
+
+
+def test_convolutional_networks_are_held_to_the_same_bands(tmp_path, monkeypatch):
+    names = ["fashion-lt-etf-dr", "fashion-lt-cal"]
+    checks = ("fashion_etf_angles", "fashion_etf_falls", "fashion_center_angles",
+              "fashion_nc_falls", "fashion_sigma")  # fmt: skip
+    monkeypatch.setattr(results, "ROOT", write_results(tmp_path / "near", names))
+    assert [run(BY_NAME[name]).passed for name in checks] == [True] * 5
+    monkeypatch.setattr(results, "ROOT", write_results(tmp_path / "far", names, degrees=15.0))
+    assert [run(BY_NAME[name]).passed for name in checks] == [False, True, False, True, False]
+
+
+def test_rows_that_do_not_approach_miss(tmp_path, monkeypatch):
+    names = ["digits-ce", "digits-lt-ce", "fashion-lt-ce"]
+    monkeypatch.setattr(results, "ROOT", write_results(tmp_path, names))
+    record = run(BY_NAME["rare_rows_approach"])
+    assert not record.passed
+    assert record.numbers["rise of the mean cosine"] == 0
+    assert record.numbers["rise in the model"] > 1e-3
 
 
 def test_missing_and_damaged_results_are_named(tmp_path, monkeypatch):
