@@ -1,0 +1,1 @@
+"""Pieces of Triton kernels that solvers and certificates share. Imported only where Triton is."""

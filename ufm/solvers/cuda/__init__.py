@@ -1,0 +1,1 @@
+"""Solvers written for CUDA: fused kernels and captured graphs."""
