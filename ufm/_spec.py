@@ -16,7 +16,19 @@ T = TypeVar("T")
 TYPES: dict[str, type] = {}
 
 
-@dataclass_transform(frozen_default=True)
+def later(*, default: Any) -> Any:
+    """A field that a spec got after it had been used in keys: left out where it is the default.
+
+    Args:
+        default: Its default, which must mean what the spec meant before.
+
+    Returns:
+        The field.
+    """
+    return dataclasses.field(default=default, metadata={"later": True})
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(later,))
 def spec(cls: type[T]) -> type[T]:
     """Make ``cls`` a frozen dataclass that `encode` and `decode` know by its name.
 
@@ -52,8 +64,10 @@ def encode(value: Any) -> Any:
         name = type(value).__name__
         if TYPES.get(name) is not type(value):
             raise TypeError(f"value must be made of specs and plain numbers, got {name}")
-        fields = {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
-        return {"type": name, **fields}
+        fields = {
+            f.name: getattr(value, f.name) for f in dataclasses.fields(value) if _told(value, f)
+        }
+        return {"type": name, **{key: encode(item) for key, item in fields.items()}}
     if isinstance(value, tuple | list):
         return [encode(item) for item in value]
     if isinstance(value, dict):
@@ -61,6 +75,10 @@ def encode(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise TypeError(f"value must be made of specs and plain numbers, got {type(value).__name__}")
+
+
+def _told(value: Any, field: dataclasses.Field) -> bool:
+    return not field.metadata.get("later") or getattr(value, field.name) != field.default
 
 
 def decode(data: Any) -> Any:

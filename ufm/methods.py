@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from typing import Literal
 
-from ufm._spec import spec
+from ufm._spec import later, spec
 from ufm.counts import check_count, check_number
 
 
@@ -30,17 +30,23 @@ class LBFGS(Method):
         max_steps: Step limit per instance.
         start: ``"frame"`` is the deterministic full-rank start (a Helmert frame scaled by the
             class shares), ``"random"`` is Gaussian from the seed.
+        engine: Who computes: ``"tensors"``, ``"fused"`` (one compiled kernel an instance) or
+            ``"auto"``, which takes the kernel where it can and the problem is small. The results
+            agree within ``gtol``; the choice never depends on the size of a batch.
     """
 
     memory: int = 12
     gtol: float = 3e-6
     max_steps: int = 2000
     start: Literal["frame", "random"] = "frame"
+    engine: Literal["auto", "tensors", "fused"] = later(default="auto")
 
     def __post_init__(self):
         _check(self, counts=("memory", "max_steps"), positive=("gtol",))
         if self.start not in ("frame", "random"):
             raise ValueError(f"start must be 'frame' or 'random', got {self.start!r}")
+        if self.engine not in ("auto", "tensors", "fused"):
+            raise ValueError(f"engine must be 'auto', 'tensors' or 'fused', got {self.engine!r}")
 
 
 @spec

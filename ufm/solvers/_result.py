@@ -21,6 +21,7 @@ class Result:
         messages: What an external solver said, one an instance; empty otherwise.
         dual: Dual matrix an external solver returned ``(B, K, K)``, or None.
         trace: Observables along the run, or None.
+        value: Objective at the point ``(B,)``, if the algorithm knows it.
     """
 
     point: Point
@@ -30,3 +31,4 @@ class Result:
     messages: tuple[str, ...] = ()
     dual: Float[Tensor, "B K K"] | None = None
     trace: Trace | None = None
+    value: Float[Tensor, "B"] | None = None

@@ -16,6 +16,7 @@ from ufm.problem import Problem
 from ufm.solution import Solution, SolveError, checked_point
 from ufm.solvers import closed_form, convex, descent, flow, lbfgs, newton
 from ufm.solvers._result import Result
+from ufm.solvers.fused import engine
 from ufm.status import STATUSES, Status
 
 
@@ -63,7 +64,7 @@ def solve(
     batch_seeds = seeds * len(problems)
     with torch.no_grad():
         objective, result = _dispatch(batch, method, device, start, batch_seeds, callback)
-        value = objective.value(result.point)
+        value = objective.value(result.point) if result.value is None else result.value
     solution = Solution(
         problems=batch,
         point=result.point,
@@ -94,7 +95,8 @@ def _dispatch(
     match method:
         case LBFGS():
             objective = _on_class_means(problems, device)
-            run = partial(lbfgs.run, objective, method)
+            fused = engine.is_fused(method, problems[0], device, watched=callback is not None)
+            run = partial((engine if fused else lbfgs).run, objective, method)
         case Newton():
             objective = _on_class_means(problems, device)
             run = partial(newton.run, objective, method)

@@ -27,7 +27,7 @@ import math
 import numpy as np
 from numba import njit
 
-from ufm.solvers.fused._product import INNER, product
+from ufm.compiled._product import INNER, product
 from ufm.status import Status
 
 
