@@ -9,9 +9,8 @@ import torch
 import ufm
 from figures._registry import Job
 from ufm._spec import spec
-from ufm._typing import Bool, Tensor
-from ufm.certificates import Certificate
 from ufm.geometry import cosines, norms
+from ufm.maps import proved_phase
 from ufm.problem import Problem
 from ufm.runs import Chunk, RunSpec, certificate_rows
 from ufm.solution import Solution
@@ -23,7 +22,6 @@ from ufm.solvers.thresholds import tau0, tau1
 VERSION = 1
 # Tighter than a certified value needs: the phase is decided only to the square root of the gap.
 METHOD = ufm.LBFGS(gtol=3e-8)
-UNDECIDED = "undecided"
 
 
 @spec
@@ -132,14 +130,14 @@ def solve_grid(run: RunSpec) -> Chunk:
         run: Its subject is a `StepGrid`.
 
     Returns:
-        Rows: the grid's columns, those of `certificate_rows`, `shape`'s and `phase`'s; tensors
-        W and H.
+        Rows: the grid's columns, those of `certificate_rows` and `shape`, and the `proved_phase`;
+        tensors W and H.
     """
     grid: StepGrid = run.subject
     method = run.method if isinstance(run.method, ufm.LBFGS) else METHOD
     sol, cert = ufm.solve_certified(grid.problems(), method, seeds=run.seeds)
     columns = {**grid.columns(), **shape(sol, grid.K_A)}
-    phases = pl.DataFrame({**columns, "phase": phase(sol, cert, grid.K_A)})
+    phases = pl.DataFrame({**columns, "phase": proved_phase(sol, cert, grid.K_A)})
     rows = pl.concat([phases, certificate_rows(sol, cert)], how="horizontal")
     return Chunk(rows.with_columns(part=pl.lit("solved")), {"W": sol.W, "H": sol.H})
 
@@ -170,59 +168,6 @@ def shape(sol: Solution, K_A: int) -> dict[str, np.ndarray]:
         columns[f"cos_{name}_B"] = cosines(gram)[:, K_A:, K_A:][:, pair[0], pair[1]].mean(-1)
         columns[f"spread_{name}"] = distance.amax(-1) / budget.sqrt()
     return {name: value.numpy() for name, value in columns.items()}
-
-
-def phase(sol: Solution, cert: Certificate, K_A: int) -> list[str]:
-    r"""Phase of the *optimum*, proved from the certificate, or ``"undecided"``.
-
-    The dual :math:`D(Q) = \sum_k \pi_k \mathrm{Ent}(q_k) - \tau\|(Q-I)\Pi\|` is strongly concave:
-    :math:`\sum_k \tfrac{\pi_k}{2}\|q_k - q_k^*\|_1^2 \le g` for a gap g (Pinsker). So the optimal
-    dual matrix lies within :math:`r = \sqrt{2 g \max_k \pi_k}` of the certificate's Y in Frobenius
-    norm, and each of its singular values, and its norm on the direction that tells the groups
-    apart, within r of Y's. The minority is collapsed iff :math:`\pi_B \le \mu^* = \|Y^*\|`; its
-    vectors are zero iff its softmax is uniform, which follows if that direction is below
-    :math:`\mu^*`. It is excluded if some minority :math:`q_k` is further than
-    :math:`\sqrt{2g/\pi_B}` from uniform, or if the minority classes' centred log-probability of a
-    majority sample, which is their logit, is not zero for any softmax within
-    :math:`\sqrt{g/(2\pi_A)}` of the certificate's in each entry.
-
-    Args:
-        sol: Points.
-        cert: Their certificate.
-        K_A: Majority classes; they come first.
-
-    Returns:
-        ``"full"``, ``"collapsed"``, ``"vanished"`` or ``"undecided"``, one an instance.
-    """
-    pi = sol.objective().c
-    K, pi_B = pi.shape[-1], pi[:, -1]
-    gap = cert.gap.clamp(min=0) + cert.margin
-    radius = (2 * gap * pi.amax(-1)).sqrt()
-    mu = torch.linalg.matrix_norm(cert.Y, 2)
-    tells_apart = torch.ones(K, dtype=pi.dtype)
-    tells_apart[:K_A], tells_apart[K_A:] = K - K_A, -K_A
-    mixed = torch.linalg.vector_norm(cert.Y.mT @ (tells_apart / tells_apart.norm()), dim=-1)
-    Q = torch.eye(K, dtype=pi.dtype) + cert.Y / pi.unsqueeze(-2)
-    off = (Q - 1 / K).abs().sum(-2)[:, K_A:].amax(-1)
-    # Entries of one column move by at most half of its change in the l1 norm.
-    slack = (gap / (2 * pi[:, 0])).sqrt().unsqueeze(-1)
-    low, high = (Q[:, :, 0] - slack).clamp(min=0).log(), (Q[:, :, 0] + slack).log()
-    logit_low = low[:, -1] - high.mean(-1)
-    logit_high = high[:, -1] - low.mean(-1)
-    full = mu + radius < pi_B
-    collapsed = mu - radius >= pi_B
-    zero = collapsed & (mixed + radius < mu - radius)
-    apart = (off > (2 * gap / pi_B).sqrt()) | (logit_low > 0) | (logit_high < 0)
-    return _named(full, collapsed & apart, zero)
-
-
-def _named(
-    full: Bool[Tensor, "B"], collapsed: Bool[Tensor, "B"], vanished: Bool[Tensor, "B"]
-) -> list[str]:
-    rows = zip(full.tolist(), collapsed.tolist(), vanished.tolist(), strict=True)
-    return [
-        "full" if a else "collapsed" if b else "vanished" if c else UNDECIDED for a, b, c in rows
-    ]
 
 
 def log_grid(low: float, high: float, count: int) -> tuple[float, ...]:

@@ -8,8 +8,9 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.patches import Patch
 
 from figures._registry import Axes, Job, figure
-from figures._step_runs import UNDECIDED, StepGrid, exact_job, log_grid, solved_job
+from figures._step_runs import StepGrid, exact_job, log_grid, solved_job
 from figures._style import INK, letter
+from ufm.maps import UNDECIDED
 
 
 GROUPS = ((7, 3), (5, 5), (3, 7))

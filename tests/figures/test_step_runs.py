@@ -16,11 +16,11 @@ from figures._step_runs import (
     exact_grid,
     exact_job,
     log_grid,
-    phase,
     shape,
     solve_grid,
     solved_job,
 )
+from ufm.maps import proved_phase
 from ufm.solvers import step_optimum
 
 
@@ -58,7 +58,7 @@ def test_proved_phases_never_contradict_the_closed_form_at_any_accuracy():
     decided = []
     for gtol in (1e-1, 1e-3, 1e-5, 1e-8):
         sol = ufm.solve(grid.problems(), ufm.LBFGS(gtol=gtol), throw=False)
-        found = np.array(phase(sol, ufm.certify(sol), grid.K_A))
+        found = np.array(proved_phase(sol, ufm.certify(sol), grid.K_A))
         known = found != "undecided"
         assert (found[known] == exact[known]).all()
         decided.append(int(known.sum()))

@@ -158,6 +158,88 @@ class Runs:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MapFlags:
+    """What all maps have.
+
+    Attributes:
+        size: Pixels along each side.
+        store: Folder of the store; $UFM_RUNS or `runs` by default.
+        json: Print the summary as JSON on stdout.
+    """
+
+    size: int = 128
+    store: Path | None = None
+    json: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase(MapFlags):
+    """Minority collapse: imbalance ratio against energy, beside the closed thresholds R0 and R1.
+
+    Attributes:
+        K_A: Majority classes.
+        K_B: Minority classes.
+        ratio: Largest ratio.
+        energy: Largest sqrt(E_W E_H).
+    """
+
+    K_A: int = 5
+    K_B: int = 5
+    ratio: float = 1e4
+    energy: float = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survival(MapFlags):
+    """Classes of the multi-center problem P that survive: ridge against imbalance.
+
+    Attributes:
+        K: Number of classes.
+        n_max: Size of the largest.
+        f: Mean number of centers a class.
+        counts: Equal counts, or the class-aware ones.
+        theta: Angle of the centers.
+    """
+
+    K: int = 6
+    n_max: int = 1000
+    f: int = 3
+    counts: Literal["equal", "class-aware"] = "equal"
+    theta: float = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Angles(MapFlags):
+    """Optimal features off a hierarchy-aware frame: feature norm against weight of the alignment.
+
+    Attributes:
+        tree: Hierarchy as for `ufm solve`; a balanced tree of eight classes by default.
+        gamma: Decay of the tree's similarities.
+        asymptote: Their asymptote; s* by default.
+        norm: Largest feature norm.
+    """
+
+    tree: str | None = None
+    gamma: float = 2.0
+    asymptote: float | None = None
+    norm: float = 32.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Map:
+    """Certified maps, solved in bands and stored; an interrupted one continues where it stopped.
+
+    Attributes:
+        action: Which map.
+    """
+
+    action: Annotated[
+        Phase | Survival | Angles,
+        tyro.conf.arg(name=""),
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Doctor:
     """What this installation can do: versions, devices, extras.
 
@@ -168,4 +250,4 @@ class Doctor:
     json: bool = False
 
 
-Command = Solve | Certify | Nc | Counts | Predict | Claims | Runs | Doctor
+Command = Solve | Certify | Nc | Counts | Predict | Claims | Map | Runs | Doctor

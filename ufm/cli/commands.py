@@ -19,6 +19,7 @@ from ufm.cli.arguments import (
     Doctor,
     Graph,
     List,
+    Map,
     Nc,
     Predict,
     Runs,
@@ -27,6 +28,7 @@ from ufm.cli.arguments import (
 )
 from ufm.cli.features import show_metrics
 from ufm.cli.files import check_file, check_writable, read_arrays
+from ufm.cli.maps import draw_up
 from ufm.cli.model import Model
 from ufm.runs import Store, default_root
 from ufm.solution import Solution
@@ -74,6 +76,8 @@ def run(command: Command) -> int:
         case Claims(action=Graph()):
             report.text(claims.graph_text())
             return PASSED
+        case Map(action=action):
+            return PASSED if draw_up(action) else NOT_CERTIFIED
         case Runs():
             return _runs(command)
         case Doctor():
