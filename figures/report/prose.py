@@ -18,7 +18,9 @@ _SIGNS = (("&gt;=", "≥"), ("&lt;=", "≤"), ("-&gt;", "→"), (" - ", " − ")
 _SUBSCRIPT = re.compile(
     r"((?<![A-Za-z0-9_])[A-Za-zα-ω]{1,2}|[|)])_(op|\*|[A-Za-z0-9]{1,3}(?![A-Za-z0-9_]))"
 )
-_POWER = re.compile(r"(?<=[\w|)])\^(?:\(([^()]{1,8})\)|(-?\w+|\*))")
+_POWER = re.compile(r"(?<=[\w|)])\^(?:\(([^()]{1,8})\)|([-−]?\w+|\*))")
+# A sign before a term, and a difference such as K-1; not the hyphen of CIFAR-10 or multi-center.
+_MINUS = re.compile(r"(?<=[\s(=\[|^])-(?=[\w(])|(?<=\b[A-Za-z])-(?=\d)|(?<=\))-(?=\d)|^-(?=\d)")
 
 
 def prose(text: str) -> Markup:
@@ -40,6 +42,7 @@ def _typeset(escaped: str) -> str:
     plain = escaped
     for written, sign in _SIGNS:
         plain = plain.replace(written, sign)
+    plain = _MINUS.sub("−", plain)
     plain = _GREEK.sub(lambda m: GREEK[m[1]], plain)
     plain = _SUBSCRIPT.sub(r"\1<sub>\2</sub>", plain)
     return _POWER.sub(lambda m: f"<sup>{m[1] or m[2]}</sup>", plain)

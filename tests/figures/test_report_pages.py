@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import html
 import itertools
 import json
 import math
 import re
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-import torch
-from javascript import CHROMIUM, dump, evaluate
+from javascript import evaluate
+from recorded_flow import recorded
 from tolerances import EXACT
 
-from figures.report import explore, site, turning
+from figures.report import explore, turning
 from figures.report.site import FOLDER
 from ufm.geometry import Exponential, similarity_matrix
 from ufm.hierarchy import Tree
 from ufm.solvers import step_optimum
-from ufm.solvers.thresholds import log_R0
 
 
 # Positions are written with four digits.
 WRITTEN = 1e-4
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium; not installed")
 
 
 def tips(position) -> np.ndarray:
@@ -87,23 +83,6 @@ def test_frames_move_without_jumps_and_are_json(id):
     assert max(moved, default=0) < 0.45
 
 
-def recorded(path: Path) -> Path:
-    generator = torch.Generator().manual_seed(0)
-    rows = []
-    for part, count in (("classifier", 1), ("feature", 3)):
-        for time, k, i in itertools.product((0.0, 1.0, 10.0, 1e4), range(4), range(count)):
-            x, y, z = torch.randn(3, generator=generator, dtype=torch.float64).tolist()
-            rows.append({"part": part, "time": time, "k": k, "sample": i, "x": x, "y": y, "z": z})
-    rows += [
-        {"part": "metric", "name": name, "time": time, "value": 2.0 / (1 + time)}
-        for name, _, _ in explore.METRICS
-        for time in (0.0, 0.5, 10.0, 1e4)
-    ]
-    rows += [{"part": "end", "name": name, "value": 1e-9} for name in ("gap", "distance")]
-    pl.DataFrame(rows).sample(fraction=1, shuffle=True, seed=1).write_parquet(path)
-    return path
-
-
 def test_a_flow_is_read_in_order_whatever_the_order_of_its_rows(tmp_path):
     table = pl.read_parquet(recorded(tmp_path / "etf-3d.parquet"))
     flow = explore.flow(tmp_path / "etf-3d.parquet")["flow"]
@@ -122,100 +101,6 @@ def test_a_turn_is_a_rotation(tmp_path):
     R = np.array(evaluate([FOLDER / "assets" / "scene.js"], basis, tmp_path))
     np.testing.assert_allclose(R @ R.T, np.eye(3), atol=EXACT)
     assert abs(np.linalg.det(R)) == pytest.approx(1, rel=EXACT)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("report")
-    recorded(out / "etf-3d.parquet")
-    site.write(out, out / "runs")
-    return out
-
-
-def opened(folder: Path, page: str, action: str = "") -> str:
-    """A page after its scripts ran, and after an action whose result goes to the document's end."""
-    text = (folder / page).read_text("utf-8")
-    guard = (
-        "<script>addEventListener('error', (e) => { document.body.dataset.error = e.message; });"
-    )
-    text = text.replace("<body>", f"<body>{guard}</script>")
-    text = text.replace("</body>", f"<pre id=result></pre><script>{action}</script></body>")
-    changed = folder / f"changed-{page}"
-    changed.write_text(text, "utf-8")
-    found = dump(changed, folder, "--virtual-time-budget=2000")
-    assert "data-error" not in found, re.findall(r'data-error="([^"]*)"', found)
-    match = re.search(r'<pre id="result">(.*?)</pre>', found, re.DOTALL)
-    assert match
-    return html.unescape(match[1])
-
-
-SHOW = "result.textContent = JSON.stringify"
-
-
-@needs_chromium
-def test_filters_leave_the_claims_that_match(folder):
-    found = opened(
-        folder,
-        "index.html",
-        "const form = document.getElementById('filters'), seen = [];"
-        "const visible = () => document.querySelectorAll('.claims tbody tr:not([hidden])').length;"
-        "const choices = [['paper', 'fang2021'], ['status', 'refuted'], ['words', 'q-th']];"
-        "for (const [name, value] of choices) {"
-        " form[name].value = value; form.dispatchEvent(new Event('input'));"
-        " seen.push([visible(), shown.value, location.hash]); }"
-        f"{SHOW}(seen);",
-    )
-    first, second, third = json.loads(found)
-    assert first[0] > second[0] >= third[0] == 1
-    assert first[1].startswith(f"{first[0]} of ")
-    assert third[2] == "#paper=fang2021&status=refuted&words=q-th"
-
-
-@needs_chromium
-def test_sliders_move_the_phase_and_its_numbers(folder):
-    move = "const f = document.getElementById('phase-controls');"
-    read = "const at = (id) => document.getElementById('fact-' + id).textContent;"
-    found = opened(
-        folder,
-        "phases.html",
-        f"{move}{read} const seen = [];"
-        "for (const [A, B, s, R] of [[5, 5, 2, 0], [5, 5, 2, 4], [7, 3, 1, 6]]) {"
-        " f.A.value = A; f.B.value = B; f.s.value = s; f.R.value = R;"
-        " f.dispatchEvent(new Event('input')); }"
-        "requestAnimationFrame(() => requestAnimationFrame(() => {"
-        f" {SHOW}([at('phase'), at('R0'), map.querySelectorAll('path').length]); }}));",
-    )
-    phase, R0, paths = json.loads(found)
-    assert phase.startswith("Vanished")
-    assert float(R0) == pytest.approx(math.exp(float(log_R0(7, 3, 10.0))), rel=1e-4)
-    assert paths > 5
-
-
-@needs_chromium
-def test_frames_turn_and_the_player_plays(folder):
-    found = opened(
-        folder,
-        "frames.html",
-        "const f = document.getElementById('frame-controls'), seen = [];"
-        "for (const id of Array.from(f.frame.options, (o) => o.value)) {"
-        " f.frame.value = id; f.frame.dispatchEvent(new Event('change'));"
-        " f.position.value = f.position.max; f.position.dispatchEvent(new Event('input'));"
-        " seen.push([id, said.textContent, document.querySelectorAll('#cosines tr').length]); }"
-        f"{SHOW}(seen);",
-    )
-    seen = json.loads(found)
-    assert [id for id, _, _ in seen] == list(turning.frames())
-    assert "Vanished" in dict((id, said) for id, said, _ in seen)["minority"]
-    assert all(rows == 4 for _, _, rows in seen)
-    found = opened(
-        folder,
-        "flow.html",
-        "const f = document.getElementById('flow-controls');"
-        "f.time.value = 1; f.time.dispatchEvent(new Event('input'));"
-        f"{SHOW}([f.shown.value, document.getElementById('now-nc1_quot').textContent,"
-        " document.querySelectorAll('#metrics .line').length]);",
-    )
-    assert json.loads(found) == ["t = 1.00e+4", "2.00e−4", 5]
 
 
 def colours(dark: bool) -> dict[str, str]:
@@ -254,26 +139,3 @@ def test_text_and_lines_stand_out_in_both_themes(dark):
     for name, ink, paper in chips:
         wide = (c if len(c) == 7 else "#" + "".join(2 * x for x in c[1:]) for c in (ink, paper))
         assert contrast(*wide) >= 4.5, name
-
-
-@needs_chromium
-def test_no_page_is_wider_than_a_phone(folder):
-    names = [*(name for name, _ in site.NAVIGATION if "#" not in name), "claims/fang2021.r0.html",
-             "claims/yan2024.thm34.html"]  # fmt: skip
-    frames = "".join(
-        f'<iframe src="{name}" style="width:390px;height:800px"></iframe>' for name in names
-    )
-    measure = (
-        "onload = () => { result.textContent = JSON.stringify(Array.from(frames, (f) =>"
-        " [f.document.documentElement.scrollWidth, f.document.documentElement.clientWidth])); };"
-    )
-    page = folder / "phones.html"
-    page.write_text(
-        f"<body><pre id=result></pre><script>{measure}</script>{frames}</body>", "utf-8"
-    )
-    found = dump(page, folder, "--allow-file-access-from-files", "--virtual-time-budget=4000")
-    match = re.search(r'<pre id="result">(.*?)</pre>', found, re.DOTALL)
-    assert match
-    widths = json.loads(html.unescape(match[1]))
-    assert len(widths) == len(names)
-    assert {n: w for n, w in zip(names, widths, strict=True) if w[0] > w[1]} == {}

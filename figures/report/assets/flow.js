@@ -35,8 +35,8 @@
       points: H.map((point, i) => ({ at: point, colour: COLOURS[flow.labels[i]], mark: MARKS[flow.labels[i]] })),
       lines: u > 0.6 ? edges : [],
     });
-    form.shown.value = "t = " + (t ? t.toPrecision(3) : "0");
-    for (const series of flow.metrics) document.getElementById("now-" + series.name).textContent = metric(series, t).toExponential(2).replace("-", "−");
+    form.shown.value = "t = " + Plot.number(t, 3);
+    for (const series of flow.metrics) document.getElementById("now-" + series.name).textContent = Plot.number(metric(series, t), 3);
     const plot = Plot.axes(plotted, {
       height: 320,
       x: { from: -1, to: LAST, ticks: Plot.powers(-1, Math.round(LAST)), label: "flow time t" },

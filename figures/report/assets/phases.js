@@ -55,7 +55,7 @@
     plot.line([[logR / LN10, -0.6], [logR / LN10, 1.3]], "cursor");
   }
 
-  const digits = (v) => (v === 0 ? "0" : isFinite(v) ? (v !== 0 && (Math.abs(v) < 1e-3 || Math.abs(v) >= 1e5) ? v.toExponential(3) : v.toPrecision(5)) : v > 0 ? "never" : "undefined");
+  const digits = (v) => (isFinite(v) ? Plot.number(v, 5) : v > 0 ? "never" : "undefined");
 
   function describe({ A, B, s, tau, logR }) {
     const found = Step.optimum(A, B, logR, tau), R0 = Step.logR0(A, B, tau), R1 = Step.logR1(A, B, tau);

@@ -54,13 +54,24 @@ const Plot = (function () {
     };
   }
 
+  const superscript = (n) => String(n).replace(/[-\d]/g, (c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)]);
+
+  /* A number with so many digits, as the other pages write it: 1.59, or 2.4 · 10⁻⁶. */
+  function number(value, digits) {
+    if (value === 0) return "0";
+    const size = Math.abs(value);
+    const whole = size >= 10 ** digits - 0.5;
+    if (size >= 1e-3 && size < 1e5) return (whole ? String(Math.round(value)) : value.toPrecision(digits)).replace("-", "−");
+    const [mantissa, exponent] = value.toExponential(digits - 1).split("e");
+    return `${mantissa.replace("-", "−")} · 10${superscript(Number(exponent))}`;
+  }
+
   /* Ticks at powers of ten between two exponents. */
   function powers(from, to, every) {
-    const superscript = (n) => String(n).replace(/[-\d]/g, (c) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(c)]);
     const ticks = [];
     for (let n = from; n <= to; n += every || 1) ticks.push([n, n === 0 ? "1" : "10" + superscript(n)]);
     return ticks;
   }
 
-  return { axes, powers };
+  return { axes, number, powers };
 })();
