@@ -6,6 +6,7 @@ import dataclasses
 import io
 import pickle
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +53,17 @@ def load(path: Path, *, recipe: Recipe | None = None, seed: int | None = None) -
             what differs) or of another seed.
     """
     path = path / NAME if path.is_dir() else path
+    with path.open("rb"):  # a missing file is not a damaged one
+        pass
     try:
+        _check_bytes(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, zipfile.BadZipFile, EOFError, RuntimeError) as error:
+    except (pickle.UnpicklingError, zipfile.BadZipFile, EOFError, RuntimeError, OSError,
+            KeyError, ValueError, zlib.error) as error:  # fmt: skip
         reason = str(error).strip().partition("\n")[0]
-        raise ValueError(f"checkpoint must be a whole file, got {path} ({reason})") from error
+        raise ValueError(
+            f"checkpoint must be a whole file, got {path} ({reason}); delete it to start again"
+        ) from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise ValueError(f"checkpoint must have format {FORMAT}, got {path}")
     if recipe is not None:
@@ -64,6 +71,13 @@ def load(path: Path, *, recipe: Recipe | None = None, seed: int | None = None) -
     if seed is not None and state["seed"] != seed:
         raise ValueError(f"checkpoint must be of seed {seed}, {path} is of seed {state['seed']}")
     return state
+
+
+def _check_bytes(path: Path) -> None:
+    # Torch itself does not compare the checksums that it writes.
+    with zipfile.ZipFile(path) as archive:
+        if damaged := archive.testzip():
+            raise zipfile.BadZipFile(f"wrong checksum of {damaged}")
 
 
 def _check_recipe(path: Path, found: Recipe, wanted: Recipe) -> None:

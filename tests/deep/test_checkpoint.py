@@ -57,13 +57,28 @@ def test_another_recipe_is_refused_by_name(tmp_path):
         checkpoint.load(path, recipe=SMALL, seed=4)
 
 
-@pytest.mark.parametrize("size", [0, 100, -30])
+@pytest.mark.parametrize("size", [0, 100, 400, -30])
 def test_a_torn_file_is_named(tmp_path, size):
     path = tmp_path / checkpoint.NAME
     checkpoint.save(path, STATE, recipe=SMALL)
     path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(ValueError, match=r"checkpoint must be a whole file, got .*checkpoint\.pt"):
         checkpoint.load(path)
+
+
+def test_a_changed_byte_is_noticed(tmp_path):
+    path, weights = tmp_path / checkpoint.NAME, torch.arange(1000.0)
+    checkpoint.save(path, {"model": weights, "seed": 3}, recipe=SMALL)
+    data = bytearray(path.read_bytes())
+    data[data.index(weights.numpy().tobytes()) + 2000] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ValueError, match=r"whole file, got .*checkpoint\.pt .*delete it"):
+        checkpoint.load(path)
+
+
+def test_a_missing_file_is_not_a_damaged_one(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        checkpoint.load(tmp_path / "none.pt")
 
 
 def test_nothing_but_data_is_unpickled(tmp_path):
