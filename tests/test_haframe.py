@@ -293,3 +293,9 @@ def test_five_thousand_classes(make):
     S = similarity_matrix(tree, f)[some]
     for W in (hierarchy_frame(tree, f, d=5000), node_frame(tree, f)):
         assert float((W[some] @ W.mT - S).abs().max()) <= EXACT
+
+
+def test_magnitude_of_a_singular_similarity_is_infinite():
+    """Two classes with f = (1, -1): F is singular, feasible down to s = 0 exactly."""
+    network = Network.of(Tree.from_nested([0, 1]), Table((1.0, -1.0)))
+    assert (network.magnitude, network.s_min) == (math.inf, 0.0)

@@ -243,12 +243,32 @@ def test_no_distances(D, message):
         (lambda: Tree.from_nested([[0, 1], 3]), "0..K-1=2, got 3"),
         (lambda: Tree.from_nested([[0, 1], 1]), "'1' twice"),
         (lambda: Tree.from_nested([0, "a"]), "0..K-1=1, got 'a'"),
-        (lambda: Tree.from_nested([[], 0]), "a child, got none"),
+        (lambda: Tree.from_nested([[], 0]), "a child, got an empty list"),
         (lambda: Tree.from_nested([0, 1.5]), "got 1.5"),
         (lambda: Tree.from_nested("a"), "at least 2 leaves"),
         (lambda: Tree.from_nested({"children": [0, 1]}), "a name"),
         (lambda: Tree.from_json({"leaves": []}), "key 'tree'"),
         (lambda: Tree.from_json({"tree": ["a", "b"], "num_classes": 3}), "leaves 2, got 3"),
+        (
+            lambda: Tree.from_pairs([("a", "r", "q")]),
+            r"\(child, parent\) pairs, got \('a', 'r', 'q'\)",
+        ),
+        (lambda: Tree.from_pairs(["ar", "br"]), r"\(child, parent\) pairs, got 'ar'"),  # pyright: ignore
+        (lambda: Tree.from_pairs([(["a"], "r")]), r"by strings, got \['a'\]"),
+        (lambda: Tree.from_pairs([("a", 1.5)]), "by strings, got 1.5"),
+        (lambda: Tree.from_paths("ab"), "got one string"),
+        (lambda: Tree.from_paths(PATHS, separator=""), "got an empty separator"),
+        (lambda: Tree.from_paths([]), "at least 2 leaves, got none"),
+        (lambda: Tree.from_paths([1, 2]), "must be strings with no empty label, got 1"),
+        (lambda: Tree.from_paths(PATHS, classes="ab"), "sequence of names, got 'ab'"),
+        (lambda: Tree.from_nested([]), "a child, got an empty list"),
+        (lambda: Tree.from_nested([0, [1, True]]), "got True"),
+        (lambda: Tree.from_nested({"name": ["r"], "children": ["a", "b"]}), r"got \['r'\]"),
+        (lambda: Tree.from_json({"tree": ["a", "b"], "class_order": 3}), "names, got 3"),
+        (lambda: Tree.from_json({"tree": ["a", "b"], "class_order": []}), "missing 'a'"),
+        (lambda: Tree(3), "one entry a node, got 3"),
+        (lambda: Tree((2, 2, -1), "abc"), "one entry a node, got 'abc'"),
+        (lambda: Tree((2, 2, -1), (1, 2, 3)), "names must be strings, got 1"),
         (lambda: Tree((-1, -1)), "one root"),
         (lambda: Tree((2, 5, -1)), "missing 5 of node 1"),
         (lambda: Tree((2, 2, -1, 4, 3)), "node 3 does not reach the root"),
@@ -264,6 +284,24 @@ def test_bad_input_is_named(make, message):
     with pytest.raises(ValueError, match=message) as error:
         make()
     assert "\n" not in str(error.value)
+
+
+def test_a_list_that_contains_itself_ends():
+    """Only a list around itself is a cycle; the same list at two places is a leaf named twice."""
+    loop: list = [0, [1]]
+    loop[1].append(loop)
+    with pytest.raises(ValueError, match="contains itself"):
+        Tree.from_nested(loop)
+    pair = ["a", "b"]
+    with pytest.raises(ValueError, match="'a' twice"):
+        Tree.from_nested([pair, pair])
+
+
+def test_classes_can_come_from_anything_iterable():
+    names = ("cow", "cat", "dog")
+    for classes in (list(names), np.array(names), (name for name in names)):
+        assert Tree.from_nested([["cat", "dog"], "cow"], classes=classes).classes == names
+    assert Tree.from_nested([[np.int64(2), np.int64(0)], 1]) == Tree.from_nested([[2, 0], 1])
 
 
 def test_broken_files(tmp_path):

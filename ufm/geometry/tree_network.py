@@ -16,9 +16,11 @@ iff :math:`s \ge s^* = -1/(m-1) = -(f(D)+R)/(T-R)`, where :math:`T - R \ge T/2`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ufm.counts import check_number
 from ufm.geometry.similarity import Similarity
 from ufm.hierarchy.tree import Convention, Tree
 
@@ -102,8 +104,12 @@ class Network:
 
     @property
     def magnitude(self) -> float:
-        r"""Magnitude :math:`m = \\mathbf 1^\\top F^{-1}\\mathbf 1`, between 1 and K if f >= 0."""
-        return 1 / (self.far + self.resistance)
+        r"""Magnitude :math:`m = \mathbf 1^\top F^{-1}\mathbf 1`, between 1 and K if f >= 0.
+
+        Infinite where F is singular, which takes a negative f(D).
+        """
+        total = self.far + self.resistance
+        return 1 / total if total else math.inf
 
     @property
     def s_min(self) -> float:
@@ -224,6 +230,7 @@ def check_s(s: float | None, network: Network) -> float:
         ValueError: If ``s`` is below s* (the message says s*) or not below 1.
     """
     s_min = network.s_min
+    s = None if s is None else check_number("s", s, -math.inf)
     if s is None or abs(s - s_min) <= 1e-12 * (1 - s_min):
         return s_min
     if not s_min < s < 1:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,8 @@ class Entry(NamedTuple):
 
 
 Arrays = tuple[tuple[int, ...], tuple[str, ...]]
+# What stands behind the children of a list on the stack of `parse_nested`.
+CLOSE = object()
 
 
 def parse_nested(nested: Any, classes: Sequence[str] | None) -> Arrays:
@@ -43,16 +46,25 @@ def parse_nested(nested: Any, classes: Sequence[str] | None) -> Arrays:
     entries: dict[Hashable, Entry] = {}
     leaves: list[int | str] = []
     stack: list[tuple[Any, int | None]] = [(nested, None)]
+    around: set[int | None] = set()  # the lists around a node, by identity
     while stack:
         node, parent = stack.pop()
+        if node is CLOSE:
+            around.remove(parent)
+            continue
         key = len(entries)
         name, children = _inner_or_leaf(node)
         if children is None:
             leaves.append(name)
             name = str(name)
+        elif id(children) in around:
+            raise ValueError("nested must have no cycle, got a list that contains itself")
+        else:
+            around.add(id(children))
+            stack.append((CLOSE, id(children)))
         entries[key] = Entry(parent, name)
         stack.extend((child, key) for child in reversed(children or ()))
-    if classes is None and any(isinstance(leaf, int) for leaf in leaves):
+    if classes is None and any(isinstance(leaf, Integral) for leaf in leaves):
         classes = _index_classes(leaves)
     return assemble(entries, classes)
 
@@ -63,19 +75,26 @@ def _inner_or_leaf(node: Any) -> tuple[Any, Sequence | None]:
         if "name" not in node:
             raise ValueError(f"nested must give each dict node a name, got keys {sorted(node)}")
         name, node = node["name"], node.get("children", node["name"])
-    if isinstance(node, str) or (isinstance(node, int) and not isinstance(node, bool)):
+    if _is_label(node):
         return node, None
+    if name is not None and not _is_label(name):
+        raise ValueError(f"nested must name nodes by strings, got {name!r}")
     if not isinstance(node, list | tuple):
         raise ValueError(f"nested must hold lists and leaves, got {node!r}")
     if not node:
-        raise ValueError(f"nested must give each inner node a child, got none for {name!r}")
-    return name, node
+        which = "an empty list" if name is None else f"none for {name!r}"
+        raise ValueError(f"nested must give each inner node a child, got {which}")
+    return None if name is None else str(name), node
+
+
+def _is_label(value: Any) -> bool:
+    return isinstance(value, str | Integral) and not isinstance(value, bool)
 
 
 def _index_classes(leaves: Sequence[int | str]) -> list[str]:
     K = len(leaves)
     for leaf in leaves:
-        if not isinstance(leaf, int) or not 0 <= leaf < K:
+        if isinstance(leaf, str) or not 0 <= leaf < K:
             raise ValueError(f"leaf indices must be 0..K-1={K - 1}, got {leaf!r}")
     return [str(k) for k in range(K)]
 
@@ -94,7 +113,8 @@ def parse_pairs(pairs: Iterable[tuple[str, str | None]], classes: Sequence[str] 
         ValueError: If they are not a tree of at least two leaves.
     """
     entries: dict[Hashable, Entry] = {}
-    for child, parent in pairs:
+    for pair in pairs:
+        child, parent = _pair(pair)
         if child in entries:
             first = entries[child].parent
             raise ValueError(f"pairs must name each child once, got {child!r} under {first!r} "
@@ -112,6 +132,16 @@ def parse_pairs(pairs: Iterable[tuple[str, str | None]], classes: Sequence[str] 
     return assemble(entries, classes)
 
 
+def _pair(pair: Any) -> tuple[Hashable, Hashable | None]:
+    if isinstance(pair, str) or not hasattr(pair, "__len__") or len(pair) != 2:
+        raise ValueError(f"pairs must hold (child, parent) pairs, got {pair!r}")
+    child, parent = pair
+    for label in (child,) if parent is None else (child, parent):
+        if not _is_label(label):
+            raise ValueError(f"pairs must name nodes by strings, got {label!r}")
+    return child, parent
+
+
 def parse_paths(paths: Iterable[str], separator: str, classes: Sequence[str] | None) -> Arrays:
     """Read label paths from the top down to the class.
 
@@ -126,13 +156,16 @@ def parse_paths(paths: Iterable[str], separator: str, classes: Sequence[str] | N
     Raises:
         ValueError: If they are not a tree of at least two distinct leaves.
     """
+    if isinstance(paths, str) or not separator:
+        what = "one string" if separator else "an empty separator"
+        raise ValueError(f"paths must be a sequence of strings with a separator, got {what}")
     top = ("",)
     entries: dict[tuple[str, ...], Entry] = {top: Entry(None, "root")}
     ends: dict[tuple[str, ...], str] = {}
     for path in paths:
-        labels = path.split(separator)
+        labels = path.split(separator) if isinstance(path, str) else ("",)
         if not all(labels):
-            raise ValueError(f"paths must have no empty label, got {path!r}")
+            raise ValueError(f"paths must be strings with no empty label, got {path!r}")
         key = top
         for label in labels:
             parent, key = key, (*key, label)
@@ -140,6 +173,8 @@ def parse_paths(paths: Iterable[str], separator: str, classes: Sequence[str] | N
         if key in ends:
             raise ValueError(f"paths must name each leaf once, got {path!r} twice")
         ends[key] = path
+    if not ends:
+        raise ValueError("paths must name at least 2 leaves, got none")
     below = {key[:-1]: key[-1] for key in entries}
     for end, path in ends.items():
         if end in below:
@@ -173,7 +208,8 @@ def parse_json(source: str | Path | Mapping[str, Any], classes: Sequence[str] | 
             raise ValueError("source must not nest deeper than JSON can, use pairs") from error
     if not isinstance(source, Mapping) or "tree" not in source:
         raise ValueError("source must be a mapping with the key 'tree'")
-    parent, names = parse_nested(source["tree"], classes or source.get("class_order"))
+    order = source.get("class_order") if classes is None else classes
+    parent, names = parse_nested(source["tree"], order)
     K, stated = len(parent) - len({p for p in parent if p >= 0}), source.get("num_classes")
     if stated is not None and stated != K:
         raise ValueError(f"num_classes must be the number of leaves {K}, got {stated!r}")
@@ -216,8 +252,11 @@ def assemble(entries: Mapping[Any, Entry], classes: Sequence[str] | None) -> Arr
                 raise ValueError(f"tree must name each leaf once, got {name!r} twice")
             leaf[name] = key
     if classes is not None:
+        if isinstance(classes, str) or not isinstance(classes, Iterable):
+            raise ValueError(f"classes must be a sequence of names, got {classes!r}")
+        classes = [str(name) for name in classes]
         _check_classes(classes, leaf, {entry.name for entry in entries.values()})
-    order = [leaf[str(name)] for name in (leaf if classes is None else classes)]
+    order = [leaf[name] for name in (leaf if classes is None else classes)]
     order += [key for key in preorder if children[key]]
     index = {key: i for i, key in enumerate(order)}
     parents = (entries[key].parent for key in order)
@@ -229,7 +268,7 @@ def assemble(entries: Mapping[Any, Entry], classes: Sequence[str] | None) -> Arr
 
 def _check_classes(classes: Sequence[str], leaf: Mapping[str, Any], names: set) -> None:
     seen = set()
-    for name in map(str, classes):
+    for name in classes:
         if name in seen:
             raise ValueError(f"classes must be distinct, got {name!r} twice")
         if name not in leaf:

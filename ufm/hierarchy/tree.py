@@ -38,9 +38,15 @@ class Tree:
     names: tuple[str, ...] = ()
 
     def __post_init__(self):
-        object.__setattr__(self, "parent", tuple(self.parent))
-        object.__setattr__(self, "names", tuple(self.names))
+        for field in ("parent", "names"):
+            given = getattr(self, field)
+            if isinstance(given, str) or not isinstance(given, Iterable):
+                raise ValueError(f"{field} must have one entry a node, got {given!r}")
+            object.__setattr__(self, field, tuple(given))
         nodes = len(self.parent)
+        for name in self.names:
+            if not isinstance(name, str):
+                raise ValueError(f"names must be strings, got {name!r}")
         if self.names and len(self.names) != nodes:
             raise ValueError(f"names must have one entry a node ({nodes}), got {len(self.names)}")
         self._check_parents(nodes)

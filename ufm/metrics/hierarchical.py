@@ -111,9 +111,9 @@ def hierarchy_metrics(
     if bool(scores.isnan().any()):
         raise ValueError("scores must be numbers, got NaN")
     sizes = _check_k(k, K)
-    ranked = scores.argsort(dim=-1, descending=True, stable=True)[:, : max(sizes)]
-    distance = D.to(scores.device)[y.unsqueeze(-1), ranked].to(torch.float64)
-    sums = distance.cumsum(-1).sum(0)
+    ranked = scores.argsort(dim=-1, descending=True, stable=True)[:, : max(sizes)].cpu()
+    y, D = y.cpu(), D.cpu()  # not every device has float64, and the answers are Python's numbers
+    sums = D[y.unsqueeze(-1), ranked].to(torch.float64).cumsum(-1).sum(0)
     return HierarchyRecord(
         N,
         int((ranked[:, 0] == y).sum()),
