@@ -10,6 +10,7 @@ from ufm import claims
 
 
 IDS = [
+    "angle-map",
     "center-collapse",
     "center-counts",
     "center-survival",
@@ -27,8 +28,10 @@ IDS = [
     "network-gram",
     "network-published",
     "phase-diagram",
+    "phase-map",
     "rank-loss",
     "similarity-limit",
+    "survival-map",
 ]
 
 

@@ -213,13 +213,13 @@ class Angles(MapFlags):
     """Optimal features off a hierarchy-aware frame: feature norm against weight of the alignment.
 
     Attributes:
-        tree: Hierarchy as for `ufm solve`; a balanced tree of eight classes by default.
+        tree: balanced, caterpillar or mixed (eight classes), or a hierarchy as for `ufm solve`.
         gamma: Decay of the tree's similarities.
         asymptote: Their asymptote; s* by default.
         norm: Largest feature norm.
     """
 
-    tree: str | None = None
+    tree: str = "balanced"
     gamma: float = 2.0
     asymptote: float | None = None
     norm: float = 32.0

@@ -41,8 +41,11 @@ def stated(flags: MapFlags) -> maps.Map:
             )
         case Angles():
             x, y = Axis(0.5, flags.norm, size, "log"), Axis(0.0, 1.0, size)
-            tree = maps.BALANCED if flags.tree is None else read_tree(flags.tree)
-            return maps.AngleMap(HAFrame(tree, Exponential(flags.gamma), flags.asymptote), x, y)
+            known = maps.TREES.get(flags.tree)
+            frame = HAFrame(
+                known or read_tree(flags.tree), Exponential(flags.gamma), flags.asymptote
+            )
+            return maps.AngleMap(frame, x, y, tree=flags.tree)
         case _:
             raise ValueError(f"action must be a known map, got {flags!r}")
 

@@ -20,7 +20,7 @@ from ufm._lazy import attach
 
 
 if TYPE_CHECKING:
-    from ufm.maps.angles import BALANCED as BALANCED
+    from ufm.maps.angles import TREES as TREES
     from ufm.maps.angles import AngleMap as AngleMap
     from ufm.maps.grid import Axis as Axis
     from ufm.maps.grid import Band as Band
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
-        **dict.fromkeys(("BALANCED", "AngleMap"), ".angles"),
+        **dict.fromkeys(("TREES", "AngleMap"), ".angles"),
         **dict.fromkeys(("Axis", "Band", "Map", "bands", "compute", "produce"), ".grid"),
         "PhaseMap": ".phase",
         **dict.fromkeys(("UNDECIDED", "proved_phase"), ".step_phase"),

@@ -17,7 +17,11 @@ from ufm.maps.grid import Axis, Map
 from ufm.methods import Method, Newton
 
 
-BALANCED = Tree.from_nested([[[0, 1], [2, 3]], [[4, 5], [6, 7]]])
+TREES = {
+    "balanced": Tree.from_nested([[[0, 1], [2, 3]], [[4, 5], [6, 7]]]),
+    "caterpillar": Tree.from_nested([0, [1, [2, [3, [4, [5, [6, 7]]]]]]]),
+    "mixed": Tree.from_nested([[0, 1, 2, 3], [4, [5, 6]], 7]),
+}
 # Proved error of an angle, in degrees, that counts as certified.
 ANGLE = 1e-6
 
@@ -35,11 +39,13 @@ class AngleMap(Map):
         frame: The classifier, unit rows.
         x: Norm of the features.
         y: Weight alpha of the auxiliary loss, in [0, 1].
+        tree: What its rows call the tree.
     """
 
-    frame: HAFrame = HAFrame(BALANCED, Exponential(2.0))
+    frame: HAFrame = HAFrame(TREES["balanced"], Exponential(2.0))
     x: Axis = Axis(0.5, 32.0, 512, "log")
     y: Axis = Axis(0.0, 1.0, 512)
+    tree: str = "balanced"
     kind: ClassVar[str] = "angle-map"
     names: ClassVar[tuple[str, str]] = ("radius", "alpha")
 
@@ -70,8 +76,8 @@ class AngleMap(Map):
             method: Newton.
 
         Returns:
-            Rows: radius, alpha, ``angle`` (largest over the classes, degrees) and ``error`` (proved
-            bound of what each class's angle is off, degrees), gap, certified, decided, agrees.
+            Rows: tree, radius, alpha, ``angle`` (largest over the classes, degrees), ``error``
+            (bound of what each class's angle is off, degrees), gap, certified, decided, agrees.
 
         Raises:
             ValueError: If the method is not Newton.
@@ -97,4 +103,4 @@ class AngleMap(Map):
             "certified": (error < ANGLE).numpy(), "decided": (error < ANGLE).numpy(),
             "agrees": np.ones(len(angle), dtype=bool),
         }  # fmt: skip
-        return pl.DataFrame(columns)
+        return pl.DataFrame(columns).with_columns(tree=pl.lit(self.tree))

@@ -32,6 +32,9 @@ from ufm.problem import Problem, WeightDecay
 from ufm.solution import Solution
 
 
+Counts = Literal["equal", "class-aware"]
+
+
 @spec
 class SurvivalMap(Map):
     r"""Classes of problem P that survive, exponential class sizes.
@@ -53,7 +56,7 @@ class SurvivalMap(Map):
     K: int = 6
     n_max: int = 1000
     f: int = 3
-    counts: Literal["equal", "class-aware"] = "equal"
+    counts: Counts = "equal"
     theta: float = 0.2
     ratio: float = 10.0
     x: Axis = Axis(2e-4, 2e-2, 512, "log")
@@ -111,8 +114,9 @@ class SurvivalMap(Map):
             method: L-BFGS.
 
         Returns:
-            Rows: ridge, rho, ``least`` and ``most`` (proved bounds of the number of survivors),
-            ``exact`` (the number by the closed form), value, gap, certified, decided, agrees.
+            Rows: counts, ridge, rho, ``least`` and ``most`` (bounds of the number of survivors,
+            both proved), ``exact`` (the number by the closed form), value, gap, certified,
+            decided, agrees.
 
         Raises:
             ValueError: If the method is not L-BFGS.
@@ -150,7 +154,7 @@ class SurvivalMap(Map):
             "certified": cert.passed.numpy(), "decided": least == most,
             "agrees": (least <= exact) & (exact <= most),
         }  # fmt: skip
-        return pl.DataFrame(columns)
+        return pl.DataFrame(columns).with_columns(counts=pl.lit(self.counts))
 
 
 def _mean_centers(n: tuple[int, ...], f: tuple[int, ...]) -> float:
