@@ -6,11 +6,12 @@ import polars as pl
 
 from figures._network_results import curve, job, seeds, there
 from figures._registry import Axes, Job, figure
-from figures._style import SERIES
+from figures._style import MARKERS, SERIES
 
 
 METHODS = {"al": "--", "cal": "-"}
 DATA = {"digits": "digits", "digits-lt": r"digits, $\rho=10$"}
+FASHION = "fashion-lt-cal"
 # These join when they have been trained.
 LATER = {
     "yan2024-cifar10-lt200": r"CIFAR-10, $\rho=200$",
@@ -20,13 +21,14 @@ METRICS = {"nc_ave": "NC mean", "nc_std": "NC standard deviation", "sigma": r"va
 
 
 def runs() -> list[Job]:
-    """AL and CAL on digits, and on long-tailed CIFAR where results are stored.
+    """AL and CAL on digits, CAL on Fashion-MNIST, both on CIFAR where results are stored.
 
     Returns:
         The runs.
     """
     later = there([f"{data}-{method}" for data in LATER for method in METHODS])
-    return [*(job(f"{data}-{method}") for data in DATA for method in METHODS), *map(job, later)]
+    digits = [f"{data}-{method}" for data in DATA for method in METHODS]
+    return [job(name) for name in (*digits, FASHION, *later)]
 
 
 def limit(rows: pl.DataFrame, recipe: str) -> float | None:
@@ -55,9 +57,13 @@ def caption(rows: pl.DataFrame) -> str:
     ends = "; ".join(
         f"{method.upper()} on {words}: {curve(rows, name, 'sigma')[1][-1]:.4f} "
         f"({limit(rows, name):.4f})"
-        for data, words in (("digits", "balanced digits"), ("digits-lt", "long-tailed digits"))
+        for data, words in (
+            ("digits", "balanced digits"),
+            ("digits-lt", "long-tailed digits"),
+            ("fashion-lt", "long-tailed Fashion-MNIST"),
+        )
         for method in METHODS
-        if (name := f"{data}-{method}") and limit(rows, name) is not None
+        if limit(rows, name := f"{data}-{method}") is not None
     )
     missing = "" if _later(rows) else " Long-tailed CIFAR is not yet run."
     return (
@@ -84,8 +90,9 @@ def draw_metric(rows: pl.DataFrame, axes, *, metric: str) -> None:
         axes: One panel.
         metric: Column.
     """
-    names = DATA | {data: LATER[data] for data in _later(rows)}
-    for color, (data, label) in zip(SERIES, names.items(), strict=False):
+    names = DATA | {"fashion-lt": r"Fashion, $\rho=50$"}
+    names |= {data: LATER[data] for data in _later(rows)}
+    for index, (color, (data, label)) in enumerate(zip(SERIES, names.items(), strict=False)):
         for method, line in METHODS.items():
             recipe = f"{data}-{method}"
             epoch, mean, low, high = curve(rows, recipe, metric)
@@ -93,7 +100,9 @@ def draw_metric(rows: pl.DataFrame, axes, *, metric: str) -> None:
                 continue
             share = epoch / rows.filter(recipe=recipe)["epochs"][0]
             axes.fill_between(share, low, high, color=color, alpha=0.2, linewidth=0)
-            axes.plot(share, mean, line, color=color, label=f"{method.upper()}, {label}")
+            axes.plot(share, mean, line, color=color, marker=MARKERS[index], markevery=0.2,
+                      fillstyle=_fill(method), markersize=2.5,
+                      label=f"{method.upper()}, {label}")  # fmt: skip
             end = limit(rows, recipe)
             if metric == "sigma" and end is not None:
                 axes.plot([1.04], [end], "D", color=color, fillstyle=_fill(method), clip_on=False)
@@ -128,4 +137,4 @@ def draw(rows: pl.DataFrame, axes: Axes) -> None:
     axes["sigma"].set_ylim(0, 1)
     axes["nc_ave"].set_ylabel("over training samples")
     handles, labels = axes["nc_ave"].get_legend_handles_labels()
-    axes["nc_ave"].figure.legend(handles, labels, loc="outside upper center", ncols=4)
+    axes["nc_ave"].figure.legend(handles, labels, loc="outside upper center", ncols=3)

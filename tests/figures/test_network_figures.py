@@ -30,7 +30,7 @@ NAMES = [
     f"{data}-{method}"
     for data in ("digits", "digits-lt")
     for method in ("ce", "etf-dr", "haframe", "al", "cal")
-]
+] + ["fashion-lt-ce", "fashion-lt-etf-dr", "fashion-lt-cal"]
 
 
 @pytest.fixture(scope="module")
@@ -145,11 +145,12 @@ def _stored(name: str) -> results.Stored:
 
 def test_accuracies_by_class_are_means_over_seeds_in_the_order_of_the_methods(stored):
     rows = table("network-classes")
-    found = network_classes.accuracies(rows)
-    assert found["recipe"].to_list() == [n for n in NAMES if n.startswith("digits-lt")]
-    assert found["9"].to_list() == pytest.approx([82.0] * 5)
-    assert found["mean"].to_list() == pytest.approx([91.0] * 5)
-    assert "Not yet run: CE, type II" in network_classes.caption(rows)
+    for data, count in (("digits-lt", 5), ("fashion-lt", 3)):
+        found = network_classes.accuracies(rows, data)
+        assert found["recipe"].to_list() == [n for n in NAMES if n.startswith(data)]
+        assert found["9"].to_list() == pytest.approx([82.0] * count)
+        assert found["mean"].to_list() == pytest.approx([91.0] * count)
+    assert "Not yet run on the digits: CE, type II" in network_classes.caption(rows)
 
 
 def test_published_rows_say_what_is_not_yet_run(tmp_path, monkeypatch):
