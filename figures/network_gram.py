@@ -7,7 +7,7 @@ import polars as pl
 
 from figures._network_results import job, seeds
 from figures._registry import Axes, Job, figure
-from figures._style import INK
+from figures._style import INK, SMALLEST_POINTS
 
 
 NETWORKS = {
@@ -128,7 +128,7 @@ def draw(rows: pl.DataFrame, axes: Axes) -> None:
         for panel, name in zip(row, NETWORKS, strict=True):
             image = draw_matrix(rows, axes[panel], name=name, side=side)
             if side == "value":
-                axes[panel].set_title("\n".join(NETWORKS[name]), fontsize="small")
+                axes[panel].set_title("\n".join(NETWORKS[name]), fontsize=SMALLEST_POINTS)
         axes[row[0]].set_ylabel(words)
     panels = [axes[panel] for row in PANELS for panel in row]
     bar = panels[0].figure.colorbar(image, ax=panels, pad=0.01, aspect=30)
