@@ -29,6 +29,7 @@ from proofs_check import (
     yan2024_rules,
     yan2024_simulations,
     yang2022,
+    yang2022_angles,
     zhu2021,
     zhu2021_instances,
 )
@@ -47,6 +48,7 @@ MODULES = (
     fang2021_step,
     fang2021_instances,
     yang2022,
+    yang2022_angles,
     liang2023,
     liang2023_frame,
     liang2023_features,

@@ -24,7 +24,6 @@ from ufm.theory.yang2022 import (
     DR_REGIMES,
     FIXED_ETF_CE,
     GRADIENTS,
-    TWO_ANGLE,
     VECTOR_DUAL,
 )
 
@@ -351,31 +350,4 @@ def per_vector_bound(proof: Proof) -> None:
         found.subs(length, sp.sqrt(budget)),
         multiplier,
         "-(GH')_k = 2 beta_k w_k with |w_k|^2 = E_W gives beta_k; likewise alpha_k",
-    )
-
-
-@evidence(
-    TWO_ANGLE,
-    EvidenceKind.SYMBOLIC,
-    domain="all K_A >= 2, K_B >= 2, E_W, E_H; at the optimum over the two angles",
-    steps=("alpha", "beta", "contrast"),
-)
-def two_angle_criterion(proof: Proof) -> None:
-    """Merged state: w_B = sqrt(E_W) u, h_B = sqrt(E_H) u, majorities at angles phi_w, phi_h to u.
-
-    Multipliers of a minority class from its own row and column of -G, in units pi_B = 1; the
-    contrast value of -G is pi_B, and must be at most 2 sqrt(alpha beta).
-    """
-    K_A, K_B, R, q, p = sp.symbols("K_A K_B R q_m p_m", positive=True)
-    cos_w, cos_h = sp.symbols("cos_w cos_h", real=True)
-    q_o = (1 - proof.term("majority mass", K_A * q)) / K_B
-    sample = s - (K_A * q * s * cos_w + K_B * q_o * s)
-    proof.equal(sample, K_A * q * s * (1 - cos_w), "-(W'G)_k.h_k for a minority column")
-    row = s * (1 - K_B * q_o) - K_A * R * p * s * cos_h
-    proof.equal(row, K_A * s * (q - R * p * cos_h), "-(GH')_k.w_k for a minority row")
-    alpha, beta = sample / (2 * E_H), row / (2 * E_W)
-    proof.equal(
-        4 * alpha * beta,
-        K_A**2 * q * (1 - cos_w) * (q - R * p * cos_h),
-        "merged iff 4 alpha beta >= pi_B^2 = 1",
     )

@@ -243,8 +243,7 @@ TWO_ANGLE = register(
         source=OURS,
         assumptions=(CROSS_ENTROPY, VECTOR_BUDGET, LEARNABLE, NO_BIAS, STEP, FULL_WIDTH),
         rule=_two_angle,
-        # That the merged optimum needs two angles only is checked numerically, not proved.
-        steps=("alpha", "beta", "contrast", "two angles suffice"),
+        steps=("two angles suffice", "alpha", "beta", "contrast", "other blocks"),
         uses=("yang2022.vector-dual",),
     )
 )
