@@ -23,6 +23,10 @@ from ufm.problem import Problem
 from ufm.status import STATUSES, Status
 
 
+# Tensors with one entry an instance.
+PER_INSTANCE = ("value", "code", "steps", "grad_norm")
+
+
 class SolveError(RuntimeError):
     """Some instance ended without converging; the solution is kept in ``solution``."""
 
@@ -238,6 +242,28 @@ class Solution:
             trace=None if self.trace is None else self.trace[index],
         )
 
+    def select(self, index: Int[Tensor, "S"]) -> Solution:
+        """Some instances of a batch, as a batch; a single instance has only position 0.
+
+        Args:
+            index: Positions.
+
+        Returns:
+            Their solutions.
+        """
+        rows = index.tolist()
+        whole = self if self.batch_shape else _as_batch(self)
+        return replace(
+            whole,
+            problems=tuple(self.problems[i] for i in rows),
+            point=Point(*(part[index] for part in whole.point)),
+            seeds=tuple(self.seeds[i] for i in rows) if self.seeds else (),
+            messages=tuple(self.messages[i] for i in rows) if self.messages else (),
+            dual=None if whole.dual is None else whole.dual[index],
+            trace=None if whole.trace is None else whole.trace[index],
+            **{name: getattr(whole, name)[index] for name in PER_INSTANCE},
+        )
+
     def save(self, path: str | Path) -> None:
         """Write point, values and problems to one safetensors file, atomically.
 
@@ -310,6 +336,16 @@ class Solution:
             dual=tensors.get("dual"),
             seconds=json.loads(metadata["seconds"]),
         )
+
+
+def _as_batch(sol: Solution) -> Solution:
+    return replace(
+        sol,
+        point=Point(*(part.unsqueeze(0) for part in sol.point)),
+        dual=None if sol.dual is None else sol.dual.unsqueeze(0),
+        trace=None if sol.trace is None else sol.trace[None],
+        **{name: getattr(sol, name).unsqueeze(0) for name in PER_INSTANCE},
+    )
 
 
 def checked_point(problem: Problem, W: Any, H: Any, b: Any = None) -> Point:

@@ -92,6 +92,43 @@ class Certificate:
         bracket = None if self.bracket is None else self.bracket[one]
         return replace(self, bound=self.bound[one], bracket=bracket, **tensors)
 
+    def with_rows(self, index: Int[Tensor, "S"], part: Certificate) -> Certificate:
+        """This batch with some instances replaced.
+
+        Args:
+            index: Positions to replace.
+            part: Certificates of as many instances.
+
+        Returns:
+            The new batch, without brackets.
+        """
+        tensors = {
+            name: value.index_copy(0, index, getattr(part, name))
+            for name, value in self.__dict__.items()
+            if isinstance(value, torch.Tensor)
+        }
+        bound = list(self.bound)
+        for i, name in zip(index.tolist(), part.bound, strict=True):
+            bound[i] = name
+        return replace(self, bound=tuple(bound), bracket=None, **tensors)
+
+    def select(self, index: Int[Tensor, "S"]) -> Certificate:
+        """Some instances of a batch, as a batch.
+
+        Args:
+            index: Positions.
+
+        Returns:
+            Their certificates, without brackets.
+        """
+        tensors = {
+            name: value[index]
+            for name, value in self.__dict__.items()
+            if isinstance(value, torch.Tensor)
+        }
+        bound = tuple(self.bound[i] for i in index.tolist())
+        return replace(self, bound=bound, bracket=None, **tensors)
+
     def __str__(self) -> str:
         columns = (self.primal, self.gap, self.raw_gap, self.margin, self.infeasibility, self.rank)
         rows = zip(

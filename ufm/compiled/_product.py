@@ -20,52 +20,43 @@ INNER = {
     "no_cfunc_wrapper": True,
     "error_model": "numpy",
 }
-WIDTH = 4
 # One rounding for a multiply and an add where the machine can; nothing else may be reordered.
 FUSED = ("contract",)
-DOUBLE = ir.DoubleType()
-VECTOR = ir.VectorType(DOUBLE, WIDTH)
+WIDTH = 4
 
 
-@intrinsic
-def _blocks(typingctx, C, A, B, rows, inner, columns, row_step, inner_step):
-    signature = types.void(C, A, B, *(types.intp,) * 5)
+def _blocked(width: int):
+    def blocks(typingctx, C, A, B, rows, inner, columns, row_step, inner_step):
+        signature = types.void(C, A, B, *(types.intp,) * 5)
 
-    def generate(context, builder, signature, args):
-        arrays = [
-            context.make_array(kind)(context, builder, value)
-            for kind, value in zip(signature.args[:3], args[:3], strict=True)
-        ]
-        C, A, B = (array.data for array in arrays)
-        _emit(builder, (C, A, B), args[3:])
+        def generate(context, builder, signature, args):
+            arrays = [
+                context.make_array(kind)(context, builder, value).data
+                for kind, value in zip(signature.args[:3], args[:3], strict=True)
+            ]
+            _emit(builder, arrays, args[3:], width)
 
-    return signature, generate
+        return signature, generate
+
+    return intrinsic(blocks)
 
 
-def _emit(builder, arrays, sizes) -> None:
+_wide, _narrow = _blocked(WIDTH), _blocked(1)
+
+
+def _emit(builder, arrays, sizes, width: int) -> None:
     C, A, B = arrays
     rows, inner, columns, row_step, inner_step = sizes
-    index = rows.type
-    one, two, width = (ir.Constant(index, n) for n in (1, 2, WIDTH))
-    zero = ir.Constant(VECTOR, [0.0] * WIDTH)
-    sums = [cgutils.alloca_once(builder, VECTOR) for _ in range(2)]
+    vector = ir.VectorType(ir.DoubleType(), width)
+    one = ir.Constant(rows.type, 1)
+    sums = [cgutils.alloca_once(builder, vector) for _ in range(2)]
 
-    def vector_at(base, offset):
-        return builder.bitcast(builder.gep(base, [offset]), VECTOR.as_pointer())
+    def vector_at(base, line, column):
+        offset = builder.add(builder.mul(line, columns), column)
+        return builder.bitcast(builder.gep(base, [offset]), vector.as_pointer())
 
-    def blocks(size, step):
-        # Number of blocks, and where one starts: the last may overlap the one before.
-        count = builder.udiv(builder.add(size, builder.sub(step, one)), step)
-        last = builder.sub(size, step)
-
-        def start(block):
-            first = builder.mul(block, step)
-            return builder.select(builder.icmp_signed("<", first, last), first, last)
-
-        return count, start
-
-    row_blocks, row_start = blocks(rows, two)
-    column_blocks, column_start = blocks(columns, width)
+    row_blocks, row_start = _blocks_of(builder, rows, ir.Constant(rows.type, 2))
+    column_blocks, column_start = _blocks_of(builder, columns, ir.Constant(rows.type, width))
     with (
         cgutils.for_range(builder, row_blocks) as row,
         cgutils.for_range(builder, column_blocks) as column,
@@ -73,54 +64,58 @@ def _emit(builder, arrays, sizes) -> None:
         i, j = row_start(row.index), column_start(column.index)
         lines = [i, builder.add(i, one)]
         for total in sums:
-            builder.store(zero, total)
+            builder.store(ir.Constant(vector, [0.0] * width), total)
         with cgutils.for_range(builder, inner) as loop:
-            right = builder.load(
-                vector_at(B, builder.add(builder.mul(loop.index, columns), j)), align=8
-            )
+            right = builder.load(vector_at(B, loop.index, j), align=8)
             for line, total in zip(lines, sums, strict=True):
-                where = builder.add(
+                place = builder.add(
                     builder.mul(line, row_step), builder.mul(loop.index, inner_step)
                 )
-                left = _splat(builder, builder.load(builder.gep(A, [where])))
+                left = _splat(builder, builder.load(builder.gep(A, [place])), vector)
                 term = builder.fmul(left, right, flags=FUSED)
                 builder.store(builder.fadd(builder.load(total), term, flags=FUSED), total)
         for line, total in zip(lines, sums, strict=True):
-            target = vector_at(C, builder.add(builder.mul(line, columns), j))
-            builder.store(builder.load(total), target, align=8)
+            builder.store(builder.load(total), vector_at(C, line, j), align=8)
 
 
-def _splat(builder, scalar):
+def _blocks_of(builder, size, step):
+    # Number of blocks, and where one starts: the last may overlap the one before.
+    one = ir.Constant(size.type, 1)
+    count = builder.udiv(builder.add(size, builder.sub(step, one)), step)
+    last = builder.sub(size, step)
+
+    def start(block):
+        first = builder.mul(block, step)
+        return builder.select(builder.icmp_signed("<", first, last), first, last)
+
+    return count, start
+
+
+def _splat(builder, scalar, vector):
     lane = ir.Constant(ir.IntType(32), 0)
-    vector = builder.insert_element(ir.Constant(VECTOR, ir.Undefined), scalar, lane)
-    mask = ir.Constant(ir.VectorType(ir.IntType(32), WIDTH), [0] * WIDTH)
-    return builder.shuffle_vector(vector, vector, mask)
+    single = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, lane)
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
+    return builder.shuffle_vector(single, single, mask)
 
 
 @njit(**INNER)
 def product(C, A, B, rows, inner, columns, row_step, inner_step):
     """``C[i, j] = sum_r A[i row_step + r inner_step] B[r, j]`` for C and B contiguous by rows.
 
-    The sum runs over r in order, one fused multiply-add each: an entry's value does not depend on
-    the block it is in.
+    An entry's value does not depend on the block it is in: its sum runs over r in order.
 
     Args:
-        C: At least ``rows * columns`` numbers.
-        A: Flat array.
-        B: At least ``inner * columns`` numbers.
+        C: Array of at least ``rows * columns`` numbers, of any shape.
+        A: Array.
+        B: Array of at least ``inner * columns`` numbers.
         rows: At least 2.
         inner: Terms of each sum.
         columns: At least 1.
-        row_step: Distance of A's rows.
+        row_step: Distance of A's rows in memory.
         inner_step: Distance of A's entries in a row.
     """
+    # The compiler gives an intrinsic its first argument itself.
     if columns >= WIDTH:
-        # The compiler gives an intrinsic its first argument itself.
-        _blocks(C, A, B, rows, inner, columns, row_step, inner_step)  # pyright: ignore
-        return
-    for i in range(rows):
-        for j in range(columns):
-            total = 0.0
-            for r in range(inner):
-                total += A[i * row_step + r * inner_step] * B[r * columns + j]
-            C[i * columns + j] = total
+        _wide(C, A, B, rows, inner, columns, row_step, inner_step)  # pyright: ignore
+    else:
+        _narrow(C, A, B, rows, inner, columns, row_step, inner_step)  # pyright: ignore
