@@ -309,6 +309,11 @@ def test_broken_files(tmp_path):
     file.write_text("{")
     with pytest.raises(ValueError, match="must be JSON"):
         Tree.from_json(file)
+    file.write_bytes(b"\xff\xfe{")
+    with pytest.raises(ValueError, match="must be JSON"):
+        Tree.from_json(file)
+    file.write_text('{"tree": ["a", "b"]}', encoding="utf-8-sig")  # as some editors save it
+    assert Tree.from_json(file).classes == ("a", "b")
     file.write_text('{"tree": ' + "[" * 100_000)
     with pytest.raises(ValueError, match="JSON"):
         Tree.from_json(file)

@@ -56,6 +56,14 @@ class TestSolve:
         assert rows[0]["value"] == rows[1]["value"]
         assert read_tree("cifar100") == load("cifar100_level5")
 
+    def test_trees_in_other_encodings(self, tmp_path: Path):
+        file = tmp_path / "tree.txt"
+        file.write_text(PATHS, encoding="utf-8-sig")
+        assert read_tree(str(file)).classes == ("cat", "dog", "owl", "car")
+        file.write_text(PATHS, encoding="utf-16")
+        with pytest.raises(ValueError, match="must be JSON or text in UTF-8, got"):
+            read_tree(str(file))
+
     def test_the_asymptote_and_the_convention_count(self, capsys, tree):
         model = ("--frame", "haframe", "--tree", tree, "--gamma", "2", "vector-budget")
         rows = [

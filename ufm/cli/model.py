@@ -312,5 +312,8 @@ def read_tree(name: str) -> Tree:
         raise ValueError(f"tree must be a file or one of {', '.join(SHIPPED)}, got {name!r}")
     if file.suffix == ".json":
         return Tree.from_json(file)
-    lines = file.read_text("utf-8").splitlines()
+    try:
+        lines = file.read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"tree must be JSON or text in UTF-8, got {name!r}") from error
     return Tree.from_paths(line.strip() for line in lines if line.strip())

@@ -28,7 +28,7 @@ class HAFrameHead(Head):
         transform: Replaces the transformation; must give d features.
         generator: Source of the frame's random rotation; by default one seeded 0.
         device: Where parameters and frame go.
-        dtype: Their type; torch's default if None.
+        dtype: Their type, the frame's float32 at least; torch's default if None.
 
     Raises:
         ValueError: If ``d`` is below the rank.

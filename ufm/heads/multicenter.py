@@ -35,7 +35,7 @@ class MultiCenterHead(Head):
         transform: Replaces all layers in front of the frame; must give d features.
         generator: Source of the frame's random rotation; by default one seeded 0.
         device: Where parameters and frame go.
-        dtype: Their type; torch's default if None.
+        dtype: Their type, the frame's float32 at least; torch's default if None.
 
     Attributes:
         centers: All centers ``(F, d)``, F = sum(f).

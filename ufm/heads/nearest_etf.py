@@ -52,7 +52,7 @@ class NearestETFHead(Head):
         transform: Replaces the layers in front; must give d features.
         generator: Source of the first rotation; by default one seeded 0.
         device: Where parameters and frame go.
-        dtype: Their type; torch's default if None.
+        dtype: Their type, the frame's float32 at least; torch's default if None.
 
     Attributes:
         rotation: Previous rotation :math:`U_0` ``(d, K)``.

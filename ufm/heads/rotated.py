@@ -46,7 +46,7 @@ class RotatedHead(Head):
         transform: Replaces the layers in front; must give d features.
         generator: Source of the rotation at the start; by default one seeded 0.
         device: Where parameters and frame go.
-        dtype: Their type; torch's default if None.
+        dtype: Their type, the frame's float32 at least; torch's default if None.
 
     Attributes:
         base: The rows at the start ``(K, d)``.

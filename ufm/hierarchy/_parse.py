@@ -201,8 +201,8 @@ def parse_json(source: str | Path | Mapping[str, Any], classes: Sequence[str] | 
     """
     if isinstance(source, str | Path):
         try:
-            source = json.loads(Path(source).read_text("utf-8"))
-        except json.JSONDecodeError as error:
+            source = json.loads(Path(source).read_text("utf-8-sig"))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"source must be JSON, got {error}") from error
         except RecursionError as error:
             raise ValueError("source must not nest deeper than JSON can, use pairs") from error
