@@ -8,25 +8,23 @@ from typing import NamedTuple
 
 import torch
 
+from ufm._capacity import pieces
 from ufm._typing import Bool, Float, Int, Tensor
 from ufm.methods import LBFGS
 from ufm.objective import Objective, Point
 from ufm.solvers._charts import Chart
 from ufm.solvers._feasible import into_budgets
+from ufm.solvers._line_search import ARMIJO, MAX_IDLE, MAX_SHRINKS, SHRINK
 from ufm.solvers._loop import iterate
 from ufm.solvers._manifolds import chart_of
 from ufm.solvers._memory import Memory
-from ufm.solvers._result import Result
+from ufm.solvers._result import Result, joined
 from ufm.solvers._start import start as start_at
+from ufm.solvers.cuda import fused
 from ufm.status import RUNNING, Status
 
 
-ARMIJO = 1e-4
-SHRINK = 0.35
-# 0.35^30 = 2e-14 of the trial step: nothing is left to gain in float64.
-MAX_SHRINKS = 30
-# Steps at rounding level that bring neither the value nor the gradient down.
-MAX_IDLE = 50
+Watcher = Callable[[int, Tensor, Point], None]
 # Smallest slack of a given start, as a share of the radius: at zero slack nothing pulls inwards.
 LEAST_SLACK = 1e-3
 
@@ -110,7 +108,7 @@ def run(
     *,
     start: Point | None,
     seeds: tuple[int, ...],
-    callback: Callable[[int, Tensor, Point], None] | None = None,
+    callback: Watcher | None = None,
 ) -> Result:
     r"""Minimise on class means by L-BFGS on the balanced factors.
 
@@ -119,6 +117,9 @@ def run(
     descend is replaced by the negative gradient, and so is one along which no step is found
     (STALLED if that fails too, or if 50 steps improve neither value nor gradient norm). The
     stopping test is :math:`|g|/\sqrt{\mu} \le` ``gtol`` with the chart's curvature scale.
+
+    On CUDA small models of cross-entropy with average budgets go to a fused kernel
+    (`ufm.solvers.cuda`). A batch larger than the memory is solved in pieces.
 
     Args:
         objective: Problems on class means.
@@ -130,11 +131,56 @@ def run(
     Returns:
         The outcome of each instance.
     """
+    parts = list(pieces(len(seeds), bytes_each(objective, method), objective.c.device))
+    if len(parts) == 1:
+        return _run(objective, method, start, seeds, callback)
+    results = []
+    for first, last in parts:
+        rows = torch.arange(first, last, device=objective.c.device)
+        some = None if start is None else Point(*(t[rows] for t in start))
+        watch = None if callback is None else _later(callback, first)
+        results.append(_run(objective.select(rows), method, some, seeds[first:last], watch))
+    return joined(results)
+
+
+def bytes_each(objective: Objective, method: LBFGS) -> int:
+    """Memory an instance takes at the peak: ``8 ((2 m + 16) P + 12 K M)`` bytes.
+
+    With P coordinates these are m pairs, about 16 vectors (coordinates, gradients and directions,
+    old and new, start and result) and 12 matrices of the size of the logits.
+
+    Args:
+        objective: Problems on class means.
+        method: Settings.
+
+    Returns:
+        Bytes an instance.
+    """
+    K, M, d = objective.K, objective.M, objective.d
+    P = (K + M) * (d + 1) + K + 2
+    return 8 * ((2 * method.memory + 16) * P + 12 * K * M)
+
+
+def _later(callback: Watcher, first: int) -> Watcher:
+    return lambda count, slots, point: callback(count, slots + first, point)
+
+
+def _run(
+    objective: Objective,
+    method: LBFGS,
+    start: Point | None,
+    seeds: tuple[int, ...],
+    callback: Watcher | None,
+) -> Result:
     chart = chart_of(objective)
     if start is None:
         x = start_at(chart, objective, method.start, seeds)
     else:
         x = chart.coordinates(start, least=LEAST_SLACK)
+    if callback is None and method.engine != "tensors" and fused.takes(chart):
+        out = fused.minimise(x, chart.factors.c, chart.radius2, method=method)
+        point = into_budgets(objective, chart.point(out.x))
+        return Result(point, out.code, out.steps, out.grad_norm)
 
     def watch(count: int, slots: Tensor, state: Iterate) -> None:
         rows = (state.code == RUNNING).nonzero().squeeze(-1)
@@ -147,9 +193,8 @@ def run(
         max_steps=method.max_steps,
         callback=None if callback is None else watch,
     )
-    return Result(
-        into_budgets(objective, chart.point(final.x)), final.code, final.steps, final.grad_norm
-    )
+    point = into_budgets(objective, chart.point(final.x))
+    return Result(point, final.code, final.steps, final.grad_norm)
 
 
 def _begin(chart: Chart, x: Float[Tensor, "B P"], method: LBFGS) -> Iterate:

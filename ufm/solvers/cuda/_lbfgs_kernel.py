@@ -11,10 +11,10 @@ from inner products alone (`ufm.solvers._memory`), all those with one vector in 
 
 from __future__ import annotations
 
-import triton
-import triton.language as tl
+import triton  # pyright: ignore[reportMissingImports]
+import triton.language as tl  # pyright: ignore[reportMissingImports]
 
-from ufm._triton.factors import matrix, product, softmax_parts, store_matrix
+from ufm._triton._factors import matrix, product, softmax_parts, store_matrix
 
 
 @triton.jit
@@ -71,16 +71,17 @@ def _mix(R_inverse, YY, D, gamma, with_s, with_y):
     return -tl.sum(R_inverse * weight[:, None], 0), gamma * alpha
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["B", "max_steps"])
 def minimise(
     x_pointer, c_pointer, radius2_pointer, value_pointer, norm_pointer, code_pointer,
-    steps_pointer, evaluations_pointer, scratch_pointer, counter_pointer, B, gtol, max_steps,
+    steps_pointer, evaluations_pointer, scratch_pointer, counter_pointer, gtol_pointer,
+    B, max_steps,
     K: tl.constexpr, d: tl.constexpr, KP: tl.constexpr, DP: tl.constexpr, NP: tl.constexpr,
     M: tl.constexpr, ARMIJO: tl.constexpr, SHRINK: tl.constexpr, MAX_SHRINKS: tl.constexpr,
     MAX_IDLE: tl.constexpr, CURVATURE: tl.constexpr, RUNNING: tl.constexpr,
     CONVERGED: tl.constexpr, OUT_OF_STEPS: tl.constexpr, STALLED: tl.constexpr,
     NONFINITE: tl.constexpr,
-):  # fmt: skip  # noqa: D417
+):  # fmt: skip
     """Minimise the instances of a batch; x is read as the start and overwritten by the end.
 
     Args:
@@ -94,8 +95,9 @@ def minimise(
         evaluations_pointer: Takes the number of evaluations (B,), int32.
         scratch_pointer: Room for 2 + 2 M vectors a program (programs, (2 + 2 M) 2 K d).
         counter_pointer: Next instance of the batch, int32, 0 at the start.
+        gtol_pointer: Tolerance on the scaled gradient norm, one number: an argument would be
+            single precision.
         B: Number of instances.
-        gtol: Tolerance on the scaled gradient norm.
         max_steps: Limit on the steps.
     """
     N: tl.constexpr = 2 * K * d
@@ -108,6 +110,7 @@ def minimise(
     y_pointer = s_pointer + M * N
     rows = index[:, None] * N + place[None, :]
     within = (index[:, None] < M) & inside[None, :]
+    gtol = tl.load(gtol_pointer)
     b = tl.atomic_add(counter_pointer, 1)
     while b < B:
         row = b.to(tl.int64)

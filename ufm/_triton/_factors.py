@@ -8,12 +8,12 @@ instance's own ``2 K d`` places of an array, which stay in the first-level cache
 
 from __future__ import annotations
 
-import triton
-import triton.language as tl
+import triton  # pyright: ignore[reportMissingImports]
+import triton.language as tl  # pyright: ignore[reportMissingImports]
 
 
 @triton.jit
-def matrix(pointer, K: tl.constexpr, d: tl.constexpr, KP: tl.constexpr, DP: tl.constexpr):  # noqa: D417
+def matrix(pointer, K: tl.constexpr, d: tl.constexpr, KP: tl.constexpr, DP: tl.constexpr):
     """Load a K x d matrix, padded by zeros.
 
     Args:
@@ -28,9 +28,7 @@ def matrix(pointer, K: tl.constexpr, d: tl.constexpr, KP: tl.constexpr, DP: tl.c
 
 
 @triton.jit
-def store_matrix(
-    pointer, A, K: tl.constexpr, d: tl.constexpr, KP: tl.constexpr, DP: tl.constexpr
-):  # noqa: D417
+def store_matrix(pointer, A, K: tl.constexpr, d: tl.constexpr, KP: tl.constexpr, DP: tl.constexpr):
     """Store the K x d numbers of a padded matrix.
 
     Args:
@@ -72,7 +70,7 @@ def log1p(x):
 
 @triton.jit
 def exp_below(x):
-    r"""``e^x`` for x up to about 0 in half the instructions of the library's, which handles all cases.
+    r"""``e^x`` for x up to about 0 in half the instructions of the library's.
 
     :math:`x = n \log 2 + r` with :math:`|r| \le \log(2)/2`, the Taylor series of :math:`e^r` to
     degree 13 (remainder 4e-18), and n added to the exponent. Below -708 it stays at 3e-308.
@@ -107,7 +105,7 @@ def exp_below(x):
 
 
 @triton.jit
-def softmax_parts(Z, K: tl.constexpr, KP: tl.constexpr):  # noqa: D417
+def softmax_parts(Z, K: tl.constexpr, KP: tl.constexpr):
     """Loss and probabilities of each column k of logits, relative to entry k.
 
     The relative form keeps the digits of losses far below one, as `ufm.losses.CrossEntropy` does.

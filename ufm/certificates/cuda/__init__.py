@@ -1,0 +1,1 @@
+"""Certificates written for CUDA."""

@@ -1,0 +1,73 @@
+"""Launching the certificate kernel of average budgets."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, NamedTuple
+
+import torch
+
+from ufm._triton.launch import Tile, aligned
+from ufm._typing import Bool, Float, Tensor
+from ufm.certificates._certificate import GATE
+
+
+WARPS = 1
+# 9 rounds a sweep at K = 10; convergence is quadratic, five or six sweeps are usual.
+MAX_SWEEPS = 12
+
+
+class Proof(NamedTuple):
+    """What is proved of the optimum of each instance.
+
+    Attributes:
+        primal: Objective at the point ``(B,)``.
+        gap: Objective less a lower bound on the optimum ``(B,)``.
+        margin: Allowance for rounding in ``gap`` ``(B,)``.
+        Y: Dual matrices ``(B, K, K)``, or None if they were not kept.
+    """
+
+    primal: Float[Tensor, "B"]
+    gap: Float[Tensor, "B"]
+    margin: Float[Tensor, "B"]
+    Y: Float[Tensor, "B K K"] | None
+
+    @property
+    def passed(self) -> Bool[Tensor, "B"]:
+        """The gate of `ufm.certificates.Certificate.passed`; false for NaN."""
+        allowed = GATE * self.primal.abs().clamp(min=1)
+        return (self.gap <= allowed + self.margin) & (self.margin <= allowed)
+
+
+def bound_average(
+    x: Float[Tensor, "B P"],
+    c: Float[Tensor, "B K"],
+    radius2: Float[Tensor, "B"],
+    *,
+    keep_Y: bool = False,
+    warps: int = WARPS,
+) -> Proof:
+    r"""Certify points of cross-entropy on the spheres :math:`\|W\|^2 + \|V\|^2 = 2\tau`.
+
+    Args:
+        x: Balanced factors, rows of W above rows of V, ``2 K d`` numbers an instance.
+        c: Class weights, summing to one.
+        radius2: ``2 tau``.
+        keep_Y: Whether to return the dual matrices.
+        warps: Warps a program.
+
+    Returns:
+        Bounds by the clip; NaN where a point is not finite.
+    """
+    # By name: Triton is there only with CUDA builds of torch.
+    kernel: Any = importlib.import_module("ufm.certificates.cuda._average_kernel")
+    (B, P), K = x.shape, c.shape[-1]
+    d = P // (2 * K)
+    primal, gap, margin = (torch.empty_like(radius2) for _ in range(3))
+    Y = x.new_empty(B if keep_Y else 1, K, K)
+    tile = Tile.of(K, d)
+    kernel.bound[(B,)](
+        aligned(x), aligned(c), aligned(radius2), primal, gap, margin, Y, K=K, d=d, KP=tile.KP,
+        DP=tile.DP, MAX_SWEEPS=MAX_SWEEPS, KEEP_Y=keep_Y, num_warps=warps,
+    )  # fmt: skip
+    return Proof(primal, gap, margin, Y if keep_Y else None)
