@@ -70,7 +70,8 @@ def certify(
     elif engine == "auto" and is_fused(sol):
         certificate, loose = fused_certificate(sol)
         if len(loose):
-            better = certify(sol.select(loose), engine="tensors")
+            points = replace(sol, seeds=(), messages=())  # all that is not the point's own
+            better = certify(points.select(loose), engine="tensors")
             certificate = certificate.with_rows(loose, better)
         return certificate if sol.batch_shape else certificate[0]
     reduced = reduce_point(sol)
