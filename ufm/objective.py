@@ -7,7 +7,7 @@ the landscape alike, so that each formula exists once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -24,6 +24,11 @@ from ufm.problem import (
     VectorBudget,
     WeightDecay,
 )
+
+
+# Entries of a matrix of logits that are worked on at once (32 MB): a larger one, of many samples or
+# classes, is never formed, but computed and used up in blocks of columns.
+BLOCK = 2**22
 
 
 class Point(NamedTuple):
@@ -172,6 +177,30 @@ class Objective:
             ),
         )
 
+    def blocks(self) -> list[slice]:
+        """Columns whose logits are worked on at once.
+
+        They depend on the shape of one instance alone: sums over blocks round differently, and an
+        instance must not depend on its batch.
+
+        Returns:
+            Slices that cover the M columns; one unless K M is large.
+        """
+        width = max(1, BLOCK // self.K)
+        return [slice(first, min(first + width, self.M)) for first in range(0, self.M, width)]
+
+    def columns(self, part: slice) -> Objective:
+        """The terms of some columns; ridges on W and b stay whole.
+
+        Args:
+            part: Which columns.
+
+        Returns:
+            Their objective.
+        """
+        own = {name: getattr(self, name)[:, part] for name in ("c", "m", "u", "p")}
+        return replace(self, y=self.y[part], **own)
+
     def fixed_W(self) -> Float[Tensor, "K d"] | None:
         """The fixed classifier, or None if it is learnable.
 
@@ -240,7 +269,14 @@ class Objective:
         Returns:
             Values.
         """
-        return self.risk(self.logits(x)) + self.penalty(x)
+        blocks = self.blocks()
+        if len(blocks) == 1:
+            return self.risk(self.logits(x)) + self.penalty(x)
+        risk = torch.zeros_like(self.lam_W)
+        for part in blocks:
+            some = self.columns(part)
+            risk = risk + some.risk(some.logits(x._replace(H=x.H[..., part])))
+        return risk + self.penalty(x)
 
     def value_and_grad(self, x: Point) -> tuple[Float[Tensor, "*b"], Point]:
         """Objective and its Euclidean gradient, analytic.
@@ -253,6 +289,9 @@ class Objective:
         Returns:
             Values and gradients.
         """
+        blocks = self.blocks()
+        if len(blocks) > 1:
+            return self._in_blocks(x, blocks)
         loss, G = self.loss.value_and_grad(self.logits(x), self.y)
         G = G * self.c.unsqueeze(-2)
         value = (self.c * loss).sum(-1) + self.penalty(x)
@@ -267,6 +306,9 @@ class Objective:
         Returns:
             Gradients.
         """
+        blocks = self.blocks()
+        if len(blocks) > 1:
+            return self._in_blocks(x, blocks)[1]
         return self._pull_back(self.risk_grad(self.logits(x)), x, x)
 
     def hvp(self, x: Point, v: Point) -> Point:
@@ -286,6 +328,22 @@ class Objective:
         outer = self._pull_back(dG, x, v)
         W = outer.W + product(G, v.H.mT) if self.template.is_learnable else outer.W
         return Point(W, outer.H + product(v.W.mT, G), outer.b)
+
+    def _in_blocks(self, x: Point, blocks: list[slice]) -> tuple[Float[Tensor, "*b"], Point]:
+        value, H = self.penalty(x), torch.empty_like(x.H)
+        W = self.lam_W[..., None, None] * x.W if self.template.is_learnable else x.W * 0
+        b = self.lam_b.unsqueeze(-1) * x.b
+        for part in blocks:
+            some, point = self.columns(part), x._replace(H=x.H[..., part])
+            loss, G = self.loss.value_and_grad(some.logits(point), some.y)
+            G = G * some.c.unsqueeze(-2)
+            value = value + (some.c * loss).sum(-1)
+            H[..., part] = product(x.W.mT, G) + some.p.unsqueeze(-2) * point.H
+            if self.template.is_learnable:
+                W = W + product(G, point.H.mT)
+            if self.template.has_bias:
+                b = b + G.sum(-1)
+        return value, Point(W, H, b)
 
     def _pull_back(self, G: Float[Tensor, "*b K M"], x: Point, ridge_at: Point) -> Point:
         W = torch.zeros_like(ridge_at.W)

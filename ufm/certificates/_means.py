@@ -199,10 +199,15 @@ def without_zeros(rows: Float[Tensor, "*b R d"]) -> Float[Tensor, "*b R d"]:
 
 
 def _spread(objective: Objective, means: Means, x: Point) -> Float[Tensor, "B"]:
-    U = means.objective.loss.grad(means.L, means.objective.y)[..., objective.y]
-    jensen = objective.loss.fenchel_defect(U, objective.logits(x), objective.y)
-    scatter = (x.H - means.x.H[..., objective.y]).square().sum(-2)
-    return (objective.c * jensen).sum(-1) + (objective.p * scatter).sum(-1) / 2
+    U = means.objective.loss.grad(means.L, means.objective.y)
+    spread = torch.zeros_like(means.risk)
+    for part in objective.blocks():
+        some, H = objective.columns(part), x.H[..., part]
+        Z = some.logits(x._replace(H=H))
+        jensen = objective.loss.fenchel_defect(U[..., some.y], Z, some.y)
+        scatter = (H - means.x.H[..., some.y]).square().sum(-2)
+        spread = spread + (some.c * jensen).sum(-1) + (some.p * scatter).sum(-1) / 2
+    return spread
 
 
 def _infeasibility(objective: Objective, x: Point) -> Float[Tensor, "B"]:

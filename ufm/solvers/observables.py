@@ -32,19 +32,18 @@ def observe(objective: Objective, x: Point) -> dict[str, Float[Tensor, "B"]]:
     Returns:
         Name to values.
     """
-    Z = objective.logits(x)
-    others = add_at_label(Z, objective.y, -float("inf")).amax(-2)
+    risk, margin = risk_and_margin(objective, x)
     H = x.H * objective.m.sqrt().unsqueeze(-2)
     moments = Moments.of_columns(x.H, objective.y, objective.K)
     return {
-        "value": objective.value(x),
-        "risk": objective.risk(Z),
+        "value": risk + objective.penalty(x),
+        "risk": risk,
         "grad_norm": torch.linalg.vector_norm(flatten(objective, gradient(objective, x)), dim=-1),
         "norm_W": torch.linalg.matrix_norm(x.W),
         "norm_H": torch.linalg.matrix_norm(H),
         "norm_b": torch.linalg.vector_norm(x.b, dim=-1),
         "balancedness": torch.linalg.matrix_norm(x.W.mT @ x.W - H @ H.mT),
-        "margin": (pick(Z, objective.y) - others).amin(-1),
+        "margin": margin,
         "angle": largest_angle(objective, x),
         "nc1_share": nc1_share(moments),
         "nc1_quot": nc1_quot(moments),
@@ -52,6 +51,29 @@ def observe(objective: Objective, x: Point) -> dict[str, Float[Tensor, "B"]]:
         "nc3_dual_err": nc3_dual_err(x.W, moments),
         "nc3_self_dual": nc3_self_dual(x.W, moments),
     }
+
+
+def risk_and_margin(
+    objective: Objective, x: Point
+) -> tuple[Float[Tensor, "B"], Float[Tensor, "B"]]:
+    """Risk, and the smallest lead of a label's logit over the others, in blocks of columns.
+
+    Args:
+        objective: Batch of B problems.
+        x: Points.
+
+    Returns:
+        Both, one number an instance.
+    """
+    risk, margin = torch.zeros_like(objective.lam_W), torch.full_like(objective.lam_W, torch.inf)
+    for part in objective.blocks():
+        some = objective.columns(part)
+        Z = some.logits(x._replace(H=x.H[..., part]))
+        others = add_at_label(Z, some.y, -float("inf")).amax(-2)
+        risk = risk + some.risk(Z)
+        # minimum, unlike clamp, passes NaN on.
+        margin = margin.minimum((pick(Z, some.y) - others).amin(-1))
+    return risk, margin
 
 
 def largest_angle(objective: Objective, x: Point) -> Float[Tensor, "B"]:
