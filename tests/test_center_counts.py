@@ -140,3 +140,8 @@ def test_fractional_mean():
 def test_bad_input_is_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_ties_of_remainders_go_to_the_rarer_then_the_later_class():
+    assert proportional_centers((3, 1), 3) == (1, 5)  # shares 1.5 and 4.5
+    assert proportional_centers((5, 5, 5), 4 / 3) == (1, 1, 2)

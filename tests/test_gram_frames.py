@@ -84,6 +84,13 @@ def test_grid_search_that_finds_nothing():
     assert grid_search_s(F) == math.inf
 
 
+def test_rounding_of_single_precision_is_no_asymmetry():
+    S = similarity_matrix(balanced(2, 3), Exponential(1.0), s=0.0).float()
+    S[0, 1] += 1e-7
+    for route in (cholesky_frame, eigh_frame):
+        assert gram_error(route(S), S) <= 1e-6  # float32
+
+
 def test_matrix_routes_refuse_what_is_no_gram_matrix():
     skew, nan = torch.tensor([[1.0, 0.5], [0.4, 1.0]]), torch.full((2, 2), torch.nan)
     for route in (cholesky_frame, eigh_frame):

@@ -285,6 +285,13 @@ def test_embedding_is_isometric_and_seeded():
         embed(W, 6, generator=torch.Generator())
 
 
+def test_embedding_is_uniform():
+    """LAPACK's QR fixes signs; those of R put back, a line is turned round as often as not."""
+    line = torch.ones(1, 1).double()
+    turned = [embed(line, 1, generator=torch.Generator().manual_seed(seed)) for seed in range(40)]
+    assert 10 <= sum(float(w) < 0 for w in turned) <= 30
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("make", [lambda: random_tree(5000, 3), lambda: caterpillar(5000)])
 def test_five_thousand_classes(make):
@@ -299,3 +306,12 @@ def test_magnitude_of_a_singular_similarity_is_infinite():
     """Two classes with f = (1, -1): F is singular, feasible down to s = 0 exactly."""
     network = Network.of(Tree.from_nested([0, 1]), Table((1.0, -1.0)))
     assert (network.magnitude, network.s_min) == (math.inf, 0.0)
+
+
+def test_maps_too_flat_for_their_differences_are_refused():
+    tree = balanced(2, 3)
+    S = similarity_matrix(tree, Exponential(1e-99))
+    assert gram_error(hierarchy_frame(tree, Exponential(1e-99)), S) <= EXACT
+    for gamma in (1e-101, 1e-300, 5e-324):
+        with pytest.raises(ValueError, match="fall below 1 at the largest distance 3, by 1e-100"):
+            hierarchy_frame(tree, Exponential(gamma))

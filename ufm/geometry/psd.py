@@ -23,7 +23,7 @@ def check_gram(S: Float[Tensor, "..."]) -> None:
     if not torch.isfinite(S).all():
         raise ValueError("S must hold finite numbers, got NaN or infinity")
     skew = float((S - S.mT).abs().max())
-    if skew > 1e-12 * float(S.abs().max()):
+    if skew > max(1e-12, 4 * torch.finfo(S.dtype).eps) * float(S.abs().max()):
         raise ValueError(f"S must be symmetric, got |S - S'| up to {skew:g}")
 
 

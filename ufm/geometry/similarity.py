@@ -15,6 +15,10 @@ from ufm._spec import spec
 from ufm.counts import check_count, check_number
 
 
+# Products of two differences must not underflow.
+LEAST_FALL = 1e-100
+
+
 class Similarity(abc.ABC):
     """A map from distance to similarity, stated as numbers."""
 
@@ -65,8 +69,11 @@ class Similarity(abc.ABC):
             if self.drop(d, d + 1, D) < 0:
                 raise ValueError(f"similarity must be non-increasing, got {self.at(d + 1, D):g} at "
                                  f"distance {d + 1} after {self.at(d, D):g}")  # fmt: skip
-        if self.drop(0, D, D) == 0:
-            raise ValueError(f"similarity must fall below 1 at the largest distance {D}")
+        if self.drop(0, D, D) < LEAST_FALL:
+            raise ValueError(
+                f"similarity must fall below 1 at the largest distance {D}, by {LEAST_FALL:g} or "
+                f"more, got {self.drop(0, D, D):g}"
+            )
 
 
 @spec
