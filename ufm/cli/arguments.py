@@ -241,7 +241,7 @@ class Map:
 
 @dataclass(frozen=True, kw_only=True)
 class Doctor:
-    """What this installation can do: versions, devices, extras.
+    """What this installation can do: versions, devices, store; what is missing for which feature.
 
     Attributes:
         json: Print the result as JSON on stdout.
@@ -250,4 +250,15 @@ class Doctor:
     json: bool = False
 
 
-Command = Solve | Certify | Nc | Counts | Predict | Claims | Map | Runs | Doctor
+@dataclass(frozen=True, kw_only=True)
+class Completion:
+    """Print a script that completes commands and flags: eval "$(ufm completion bash)".
+
+    Attributes:
+        shell: The shell that will read it.
+    """
+
+    shell: tyro.conf.Positional[Literal["bash", "zsh"]]
+
+
+Command = Solve | Certify | Nc | Counts | Predict | Claims | Map | Runs | Doctor | Completion

@@ -28,6 +28,7 @@ from ufm.cli.arguments import (
 )
 from ufm.cli.features import show_metrics
 from ufm.cli.files import check_file, check_writable, read_arrays
+from ufm.cli.installed import installation
 from ufm.cli.maps import draw_up
 from ufm.cli.model import Model
 from ufm.runs import Store, default_root
@@ -260,10 +261,18 @@ def _runs(args: Runs) -> int:
 
 
 def _doctor(args: Doctor) -> int:
-    data = report.installation()
+    data = installation()
     if args.json:
         report.json(data)
+    features = data.pop("features")
     report.record("ufm", data)
+    states = {
+        row["feature"]: [f"needs {', '.join(row['missing'])}", row["install"]]
+        if row["missing"]
+        else "ready"
+        for row in features
+    }
+    report.record("features", states)
     return PASSED
 
 

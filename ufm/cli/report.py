@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import json as json_module
 import math
-import os
-import platform
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-import ufm
 
-
-EXTRAS = {
-    "convex": ("cvxpy", "clarabel", "scs"),
-    "rigorous": ("flint",),
-    "proofs": ("sympy",),
-    "figures": ("matplotlib", "tueplots", "jinja2", "latex2mathml", "PIL"),
-}
 READABLE = 40  # characters that the last column of a table needs
 
 
@@ -77,7 +64,7 @@ def table(title: str, rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -
         out.add_column(name, no_wrap=True, min_width=width)
     out.add_column(names[-1], no_wrap=True, overflow="ellipsis", ratio=1)
     for line in cells:
-        out.add_row(*line)
+        out.add_row(*map(Text, line))  # brackets are text, not markup
     console.print(out)
 
 
@@ -103,7 +90,7 @@ def columns(title: str, records: Sequence[Mapping[str, Any]]) -> None:
     for i in range(len(records)):
         out.add_column(str(i))
     for key in records[0] if records else ():
-        out.add_row(key, *(_cell(record[key]) for record in records))
+        out.add_row(key, *(Text(_cell(record[key])) for record in records))
     _console().print(out)
 
 
@@ -119,32 +106,8 @@ def record(title: str, data: Mapping[str, Any]) -> None:
     out.add_column(overflow="fold")
     for key, value in data.items():
         lines = value if isinstance(value, list | tuple) else [value]
-        out.add_row(key, "\n".join(_cell(line) for line in lines))
+        out.add_row(key, Text("\n".join(_cell(line) for line in lines)))
     _console().print(out)
-
-
-def installation() -> dict[str, Any]:
-    """What is installed here.
-
-    Returns:
-        Versions, devices, threads and which extras are complete.
-    """
-    extras = {
-        name: "installed" if all(map(importlib.util.find_spec, modules)) else f"ufm[{name}]"
-        for name, modules in EXTRAS.items()
-    }
-    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-    return {
-        "ufm": ufm.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": importlib.metadata.version("numpy"),
-        "scipy": importlib.metadata.version("scipy"),
-        "cuda": cuda,
-        "threads": torch.get_num_threads(),
-        "cpus": os.cpu_count(),
-        **{f"extra {name}": state for name, state in extras.items()},
-    }
 
 
 def _cell(value: Any) -> str:
