@@ -21,7 +21,7 @@ help:
 	@echo "make test       the default tests (under 5 minutes on two cores)"
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make lint       ruff, pyright, import-linter"
-	@echo "make claims     run every proof and check; rewrite ufm/evidence.json and CLAIMS.md"
+	@echo "make claims     run every proof and check; rewrite ufm/evidence.json, CLAIMS.md and pages of docs/"
 	@echo "make bench      measure against what a user would use instead; writes benchmarks/results/"
 	@echo "make gpu        CUDA tests, speed and tables with PYTHON (installs nothing); ARGS=--list"
 	@echo "make wheel      build the wheel and the source archive into dist/"
@@ -61,6 +61,7 @@ format: $(READY)
 claims: $(READY)
 	$(BIN)/python -m proofs_check
 	PYTHONHASHSEED=0 $(BIN)/python -m proofs_check pages
+	$(BIN)/python -m deep.geometry_table docs/networks.md
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks
