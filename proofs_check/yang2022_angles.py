@@ -210,7 +210,7 @@ def _majority_blocks(proof: Proof, minority: tuple[Any, Any]) -> None:
         "majority contrasts: the value pi_A (1 - p_t + p_o) equals 2 sqrt(alpha beta)",
     )
     q_o = (1 - K_A * q) / K_B
-    G = gradient_block(R, sp.Integer(1), (p_t, p_o, p), (q_o, q_o, q)).quotient
+    G: Any = gradient_block(R, sp.Integer(1), (p_t, p_o, p), (q_o, q_o, q)).quotient
     proof.zero(G.det(), "the 2 x 2 block of the group directions has rank one")
     rows = (beta_A, beta_B)
     columns = (alpha_A, alpha_B)

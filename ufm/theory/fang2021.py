@@ -139,12 +139,14 @@ REFINED_GAP = register(
         kind=Kind.OURS,
         statement="The dual matrix can be refined (its part on the solution's singular vectors "
         "set to -mu U V', the rest clipped at mu) so that the certified gap is of second order in "
-        "the distance to the optimum, where the gradient itself gives a first-order gap.",
+        "the distance of the factors to an optimal pair (both budgets used, the trial rank that "
+        "of the optimum), where the gradient itself gives a first-order gap.",
         formula=r"Y=-\mu U_rV_r^\top+\mathrm{clip}(P_U^\perp GP_V^\perp,\mu):\quad "
         r"\text{gap}=O(\varepsilon^2),\ \text{raw gap}=O(\varepsilon)",
         source=OURS,
         assumptions=(*MODEL, ETF_FITS),
-        uses=("fang2021.dual",),
+        steps=("factor defect", "bracket", "divergence", "dual matrix", "raw gap"),
+        uses=("fang2021.dual", "fang2021.scaling", "fang2021.tight-rank"),
     )
 )
 
@@ -190,5 +192,6 @@ LQ = register(
         source=SOURCE,
         outside="a layer-peeled model with an l_q feature budget",
         fails=True,
+        repaired_by="fang2021.lq-bound",
     )
 )

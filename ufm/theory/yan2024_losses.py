@@ -29,6 +29,23 @@ COSINE_MINIMISER = register(
     )
 )
 
+SINGLE_CENTER_RATE = register(
+    Claim(
+        id="yan2024.single-center-rate",
+        kind=Kind.OURS,
+        statement="Under the gradient flow of every sample's own cosine loss (beta = cos alpha, "
+        "lambda > 0, theta < pi/2), classes of one center collapse like 1/t only, since their "
+        "minimum is quartic, and all others exponentially: NC_ave falls like 1/t as soon as one "
+        "class has a single center.",
+        formula=r"f_k=1:\ \varphi^2\sim\frac1{2t},\qquad t\,\mathrm{NC_{ave}}\to\sum_{f_k=1}"
+        r"\frac{n_k}{2N}",
+        source=OURS,
+        outside=COSINE_LOSS,
+        steps=("angle", "quartic", "single center", "several centers", "average"),
+        uses=("yan2024.cosine-minimiser", "yan2024.cosine-gradient"),
+    )
+)
+
 GRADIENT_PRINTED = register(
     Claim(
         id="yan2024.cosine-gradient-printed",

@@ -160,13 +160,17 @@ DR_REGIMES = register(
     Claim(
         id="yang2022.dr-regimes",
         kind=Kind.OURS,
-        statement="Dot regression beats cross-entropy after a given number of steps only where "
-        "cross-entropy has saturated (large s); at E_W = E_H = 1, the setting of the released "
-        "code, cross-entropy is the faster and linear one.",
-        formula=r"\theta^{CE}_t\approx e^{-\eta\nabla^2t}\theta_0\quad\text{vs}\quad "
-        r"\theta^{DR}_t\approx(\eta't)^{-1/2}",
+        statement="At every s cross-entropy (linear) is ahead of dot regression (sublinear) from "
+        "some step on; after any given number of steps dot regression, whose course does not "
+        "depend on K, E_W, E_H, is ahead once s is large, where cross-entropy has saturated: a "
+        "step turns its feature by O(1/s). At E_W = E_H = 1, the setting of the released code, "
+        "cross-entropy is ahead.",
+        formula=r"\frac{\theta^{CE}_t}{\theta^{DR}_t}\to0\ (t\to\infty),\qquad \theta^{CE}_t\ge"
+        r"\theta_0-2\sqrt{\tfrac{2(K-1)}K}\,\tfrac ts,\quad\theta^{DR}_{t+1}=\theta^{DR}_t-"
+        r"\arctan[(1-\cos\theta^{DR}_t)\sin\theta^{DR}_t]",
         source=OURS,
         outside=SPHERE_GD,
+        steps=("eventually", "scale-free", "saturated"),
         uses=("yang2022.ce-rate", "yang2022.dr-quartic"),
     )
 )
