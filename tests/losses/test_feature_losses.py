@@ -57,6 +57,12 @@ def in_type(frame: torch.Tensor | Centers, dtype: torch.dtype) -> torch.Tensor |
 @pytest.mark.parametrize("frame", [PARTS, PARTS.W], ids=["centers", "rows"])
 @pytest.mark.parametrize("loss", LOSSES, ids=str)
 class TestEveryLoss:
+    @pytest.mark.parametrize("label", [3, -1])
+    def test_labels_absent_from_the_frame_are_refused(self, loss: FeatureLoss, frame, label):
+        """Compared only, an unknown label would be a sample of no class, or NaN."""
+        with pytest.raises((IndexError, RuntimeError), match=r"out of (range|bounds)"):
+            loss.value(features(), frame, torch.tensor([0, 1, 2, 0, label]))
+
     def test_gradient(self, loss: FeatureLoss, frame):
         # Dot regression takes the length for a constant: only on unit features is it one.
         unit = isinstance(loss, BatchDotRegression)

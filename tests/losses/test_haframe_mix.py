@@ -74,6 +74,16 @@ def test_a_known_gram_matrix_changes_nothing():
         assert_close(loss.value(H, known, Y), loss.value(H, W, Y), rtol=EXACT, atol=EXACT)
 
 
+def test_alignment_sees_angles_only():
+    """Rows of any length give the alignment of their directions, in the mix too."""
+    W, size = FRAMES["mixed"], torch.linspace(0.5, 3.0, 8, dtype=torch.float64).unsqueeze(-1)
+    H = torch.randn(8, W.shape[1], generator=torch.Generator().manual_seed(0)).double()
+    only = HAFrameMix(1.0)  # no cross-entropy
+    for frame in (size * W, FixedRows(size * W, size * W @ (size * W).mT)):
+        for loss in (only, CosineAlignment()):
+            assert_close(loss.value(H, frame, Y), only.value(H, W, Y), rtol=EXACT, atol=EXACT)
+
+
 def test_weights_follow_the_published_rule():
     assert [HAFrameMix(alpha).beta for alpha in (0.0, 0.4, 1.0, 1.5)] == [1.0, 0.6, 0.0, 1.0]
     with pytest.raises(ValueError, match="alpha must be a finite number >= 0, got -1"):

@@ -109,6 +109,22 @@ def class_counts(y: Tensor, frame: Tensor) -> Tensor:
     return frame.new_zeros(len(frame)).scatter_add(0, y, frame.new_ones(y.shape))
 
 
+def known(y: Tensor, frame: Rows) -> Tensor:
+    """The labels, looked up: a class that the frame has not is an error of torch, not a class.
+
+    For losses that only compare labels. Nothing waits for the device.
+
+    Args:
+        y: Labels ``(B,)``.
+        frame: The frame.
+
+    Returns:
+        The labels.
+    """
+    rows = class_rows(frame)
+    return y + y.new_zeros(len(rows)).index_select(0, y)
+
+
 def class_rows(frame: Rows) -> Tensor:
     """One row a class: the frame itself, or the class vectors of a multi-center frame.
 
@@ -134,7 +150,10 @@ def inner_products(frame: Rows, y: Tensor) -> Tensor:
     """
     parts: Any = frame
     W = class_rows(frame)
-    return parts.gram[y].mT if hasattr(parts, "gram") else W @ W[y].mT
+    # index_select, for indexing would take the label -1 for the last class.
+    if hasattr(parts, "gram"):
+        return parts.gram.index_select(0, y).mT
+    return W @ W.index_select(0, y).mT
 
 
 def centers_and_owners(frame: Rows) -> tuple[Tensor, Tensor]:

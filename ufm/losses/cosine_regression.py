@@ -10,6 +10,7 @@ from ufm.losses._features import (
     FeatureLoss,
     centers_and_owners,
     class_rows,
+    known,
     lengths_or_inf,
     slots_of,
     unit_rows,
@@ -82,8 +83,8 @@ def own_cosines(features: Tensor, frame: Rows, y: Tensor) -> tuple[Tensor, Tenso
     slots = slots_of(frame)
     if slots is None or len(owner) <= DENSE * slots.shape[-1]:
         cosines = unit_rows(features) @ centers.mT / lengths_or_inf(centers)
-        return cosines, owner == y.unsqueeze(-1)
-    places = slots[y]
+        return cosines, owner == known(y, frame).unsqueeze(-1)
+    places = slots.index_select(0, y)
     rows = centers[places.clamp(max=len(owner) - 1)]
     cosines = (rows * unit_rows(features).unsqueeze(-2)).sum(-1) / lengths_or_inf(rows)
     return cosines, places < len(owner)

@@ -40,7 +40,7 @@ class CosineAlignment(FeatureLoss):
 
     def value(self, features: Tensor, frame: Rows, y: Tensor) -> Tensor:
         W = class_rows(frame)
-        apart = (unit_rows(features) - unit_rows(W[y])) @ W.mT
+        apart = (unit_rows(features) - unit_rows(W.index_select(0, y))) @ W.mT
         return (apart / lengths_or_inf(W)).square().sum(-1)
 
 

@@ -29,7 +29,7 @@ from ufm._spec import spec
 from ufm.center_counts import check_centers
 from ufm.counts import check_number, check_sizes
 from ufm.losses._base import Loss, pick
-from ufm.losses._features import FeatureLoss, centers_and_owners
+from ufm.losses._features import FeatureLoss, centers_and_owners, known
 
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class CenterSquaredError(Loss):
         return (f / (math.cos(self.theta) ** 2 + math.sin(self.theta) ** 2 * f)).sqrt()
 
     def value_and_grad(self, Z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        weight, target = self._weight(Z), self._target(Z).diag()[:, y]
+        weight, target = self._weight(Z), self._target(Z).diag().index_select(1, y)
         miss = Z - target
         return (weight * miss.square()).sum(-2) / 2, weight * miss
 
@@ -114,7 +114,9 @@ class CenterSquaredError(Loss):
         return self._weight(V) * V
 
     def conjugate(self, U: Tensor, y: Tensor) -> Tensor:
-        return (U.square() / self._weight(U)).sum(-2) / 2 + pick(U, y) * self._target(U)[y]
+        return (U.square() / self._weight(U)).sum(-2) / 2 + pick(U, y) * self._target(
+            U
+        ).index_select(0, y)
 
     def slack(self, U: Tensor, y: Tensor) -> Tensor:
         return U.new_full(U.shape, float("inf"))
@@ -148,6 +150,7 @@ class CenterRegression(FeatureLoss):
 
     def value(self, features: Tensor, frame: Rows, y: Tensor) -> Tensor:
         centers, owner = centers_and_owners(frame)
-        miss = features @ centers.mT - (owner == y.unsqueeze(-1)).to(features.dtype)
+        own = owner == known(y, frame).unsqueeze(-1)
+        miss = features @ centers.mT - own.to(features.dtype)
         ridge = self.lam * features.square().sum(-1)
         return (miss.square().sum(-1) / self.mean_centers + ridge) / 2

@@ -117,22 +117,22 @@ class SoftTargets(Loss):
         return self._cache[key]
 
     def value_and_grad(self, Z: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        return divergence_and_grad(Z, self.log_targets(Z)[:, y])
+        return divergence_and_grad(Z, self.log_targets(Z).index_select(1, y))
 
     def value(self, Z: Tensor, y: Tensor) -> Tensor:
-        return divergence_from_targets(Z, self.log_targets(Z)[:, y])
+        return divergence_from_targets(Z, self.log_targets(Z).index_select(1, y))
 
     def hvp(self, Z: Tensor, y: Tensor, V: Tensor) -> Tensor:
         return covariance_product(Z, V)
 
     def conjugate(self, U: Tensor, y: Tensor) -> Tensor:
-        log_T = self.log_targets(U)[:, y]
+        log_T = self.log_targets(U).index_select(1, y)
         # Probabilities may be zero up to rounding, whose logarithm would be NaN.
         Q = (U + log_T.exp()).clamp(min=0)
         return (Q.xlogy(Q) - log_T.exp() * log_T).sum(-2)
 
     def slack(self, U: Tensor, y: Tensor) -> Tensor:
-        return U + self.log_targets(U)[:, y].exp()
+        return U + self.log_targets(U).index_select(1, y).exp()
 
     def fenchel_defect(self, U: Tensor, Z: Tensor, y: Tensor) -> Tensor:
         return divergence_of_change(Z, U - self.grad(Z, y))
