@@ -233,6 +233,16 @@ def test_cuda_gives_the_same_logits(name):
     assert_close(head.cuda()(batch().cuda()).cpu(), expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("make", [ETFHead, NearestETFHead])
+def test_norms_of_rows_and_features_are_the_roots_of_their_budgets(make):
+    head = make(WIDTH, K, E_W=4.0, E_H=9.0)
+    h = head.features(batch())
+    assert_close(h.norm(dim=-1), torch.full((32,), 3.0))
+    assert_close(head.frame.norm(dim=-1), torch.full((K,), 2.0))
+    cos = torch.nn.functional.cosine_similarity(h.unsqueeze(1), head.frame, dim=-1)
+    assert_close(head(batch()), 6 * cos, rtol=1e-4, atol=1e-5)
+
+
 def test_learned_heads_keep_a_bias_and_cosines_do_not():
     head = LearnableHead(WIDTH, K)
     linear = nn.Linear(WIDTH, K)
