@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 
+from ufm import objective as limits
 from ufm._typing import Float, Int, Tensor
 from ufm.losses import Loss
 from ufm.objective import Objective, Point
@@ -169,16 +170,41 @@ class Factors:
         Returns:
             Values and gradient.
         """
-        loss, G = self.loss.value_and_grad(self._logits(x), self.y)
-        value, G = (self.c * loss).sum(-1), G * self.c.unsqueeze(-2)
-        X, b = self._pull_back(self._gained(G), x.X), None
+        K, b = self.c.shape[-1], None
+        if K * K > limits.BLOCK:
+            value, X, G_sum = self._in_blocks(x)
+        else:
+            loss, G = self.loss.value_and_grad(self._logits(x), self.y)
+            value, G = (self.c * loss).sum(-1), G * self.c.unsqueeze(-2)
+            X = self._pull_back(self._gained(G), x.X)
+            # Without a bias nobody asks for the sums.
+            G_sum = self.lam_b if x.b is None else G.sum(-1)
         if self.s is not None:
             value = value + self.s / 2 * x.X.square().sum((-2, -1))
             X = torch.addcmul(X, self.s[:, None, None], x.X)
         if x.b is not None:
             value = value + self.lam_b / 2 * x.b.square().sum(-1)
-            b = G.sum(-1) + self.lam_b.unsqueeze(-1) * x.b
+            b = G_sum + self.lam_b.unsqueeze(-1) * x.b
         return value, Parts(X, b)
+
+    def _in_blocks(self, x: Parts) -> tuple[Tensor, Tensor, Tensor]:
+        # Risk, its gradient in the rows and in the bias, without any K x K matrix.
+        K = self.c.shape[-1]
+        width = max(1, limits.BLOCK // K)
+        left, right = self._left(x.X)[:, :K], x.X[:, -K:]
+        value, b = torch.zeros_like(self.lam_b), torch.zeros_like(self.c)
+        W, V = torch.zeros_like(left), torch.empty_like(right)
+        for first in range(0, K, width):
+            part = slice(first, min(first + width, K))
+            gain = 1.0 if self.gain is None else self.gain[:, None, part]
+            Z = (left @ right[:, part].mT) * gain
+            loss, G = self.loss.value_and_grad(
+                Z if x.b is None else Z + x.b.unsqueeze(-1), self.y[part]
+            )
+            value, G = value + (self.c[:, part] * loss).sum(-1), G * self.c[:, None, part]
+            b, G = b + G.sum(-1), G * gain
+            W, V[:, part] = W + G @ right[:, part], G.mT @ left
+        return value, V if self.fixed_W is not None else torch.cat([W, V], 1), b
 
     def hessian(self, x: Parts) -> Callable[[Parts], Parts]:
         """Euclidean Hessian at a point as an operator.

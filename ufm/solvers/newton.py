@@ -13,7 +13,7 @@ from ufm.methods import Newton
 from ufm.objective import Objective, Point
 from ufm.solvers._charts import Chart
 from ufm.solvers._feasible import into_budgets
-from ufm.solvers._loop import iterate
+from ufm.solvers._loop import Final, iterate
 from ufm.solvers._manifolds import chart_of
 from ufm.solvers._orbit import horizontal
 from ufm.solvers._result import Result
@@ -131,6 +131,29 @@ def descend(
     Returns:
         The outcome of each instance.
     """
+    final = minimise(chart, method, x=x, callback=callback)
+    point = into_budgets(objective, chart.point(final.x))
+    return Result(point, final.code, final.steps, final.grad_norm)
+
+
+def minimise(
+    chart: Chart,
+    method: Newton,
+    *,
+    x: Float[Tensor, "B P"],
+    callback: Callable[[int, Tensor, Point], None] | None = None,
+) -> Final:
+    """Newton steps in coordinates alone; no point is made.
+
+    Args:
+        chart: Manifold of the objective.
+        method: Settings.
+        x: Start.
+        callback: As in `run`.
+
+    Returns:
+        Where each instance ended.
+    """
     value, grad, mu = chart.value_and_grad(x)
     state = NewtonState(
         chart, x, value, grad, mu,
@@ -144,12 +167,10 @@ def descend(
         if callback is not None and len(rows) > 0:
             callback(count, slots[rows], now.chart.select(rows).point(now.x[rows]))
 
-    final = iterate(
+    return iterate(
         state, partial(_step, method=method), max_steps=method.max_steps,
         callback=None if callback is None else watch,
     )  # fmt: skip
-    point = into_budgets(objective, chart.point(final.x))
-    return Result(point, final.code, final.steps, final.grad_norm)
 
 
 def _tested(state: NewtonState, method: Newton) -> NewtonState:
