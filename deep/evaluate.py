@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
+
 import torch
 
 from deep.data.augment import normalised
@@ -34,7 +37,6 @@ class Evaluation:
         self.sizes = [
             len(images) for images in sets.values() if images for _ in step.built.rules
         ]  # fmt: skip
-        self._count = torch.compile(self._batch) if step.compiled else self._batch
         self._graph: torch.cuda.CUDAGraph | None = None
         self._refused = False
         self._out = torch.zeros(len(self.names), device=step.device)
@@ -71,11 +73,17 @@ class Evaluation:
         return {name: row[f"{name}_{first}"] for name in self._sets} | row
 
     def _pass(self) -> None:
+        count = self._compiled if self.step.compiled else self._batch
         counts = []
         for batches in self._sets.values():
-            parts = [self._count(pixels, y) for pixels, y in batches]
+            parts = [count(pixels, y) for pixels, y in batches]
             counts.append(torch.stack(parts).sum(0))
         self._out.copy_(torch.cat(counts))
+
+    @cached_property
+    def _compiled(self) -> Callable:
+        # Made late: whether a machine compiles is known behind the first step.
+        return torch.compile(self._batch)
 
     def _batch(
         self, pixels: Int[Tensor, "B C H W"], y: Int[Tensor, "B"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 import torch
 
 from deep.step import Step
@@ -18,6 +20,8 @@ def fitting_batch(step: Step, error: torch.OutOfMemoryError) -> str:
         One line: the batch that fits, and the ``accumulate`` that keeps the recipe's batch.
     """
     recipe = step.recipe
+    # The frames of the step that failed hold its feature maps.
+    traceback.clear_frames(error.__traceback__)
     reason = str(error).partition(". ")[0]
     size = recipe.batch // recipe.accumulate // step.world.size
     while size > 1:

@@ -60,12 +60,13 @@ def images_per_second(
         device: Where the network is.
         loss: Mean loss of logits and labels.
         steps: Steps that are timed, behind some that are not.
-        workers: Processes that load; by default one a core, at most 16.
+        workers: Processes that load; by default one a core, at most 8: each holds batches in shared
+            memory, of which containers have little.
 
     Returns:
         Images a second.
     """
-    workers = min(os.cpu_count() or 1, 16) if workers is None else workers
+    workers = min(os.cpu_count() or 1, 8) if workers is None else workers
     loader = DataLoader(
         Augmented(data), batch_size=batch, shuffle=True, drop_last=True, num_workers=workers,
         pin_memory=device.type == "cuda", persistent_workers=workers > 0,

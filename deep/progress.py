@@ -65,7 +65,8 @@ def left(recipe: Recipe, row: Row) -> str:
     Returns:
         The text.
     """
-    rest = row["seconds"] / row["epoch"] * (recipe.epochs - row["epoch"])
+    # Seconds are a run's share; those beside it go on meanwhile.
+    rest = row["seconds"] / row["epoch"] * (recipe.epochs - row["epoch"]) * row["together"]
     return f"{rest:.0f} s left" if rest < 600 else f"{rest / 60:.0f} min left"
 
 

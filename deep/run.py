@@ -58,7 +58,8 @@ class Result:
         seed: Its seed.
         outcome: How it ended.
         rows: One row an epoch that is done; the last one holds the final measurement.
-        seconds: Training and evaluation time, resumed runs summed; without compilation.
+        seconds: Training and evaluation time, resumed runs summed; without compilation and full
+            measurements; its share of it where seeds run side by side.
         folder: Where checkpoint and log are.
         message: What happened, in one line.
         signal: Number of the signal that stopped it, or 0.
@@ -94,7 +95,8 @@ class Run:
         epoch: Epochs that are done.
         at: Steps of the present epoch that are done.
         rows: One row an epoch that is done.
-        seconds: Time so far.
+        seconds: Time so far, divided by the runs that shared the device.
+        together: How many runs share the device.
     """
 
     recipe: Recipe
@@ -109,6 +111,7 @@ class Run:
     at: int = 0
     rows: list[Row] = field(default_factory=list)
     seconds: float = 0.0
+    together: int = 1
     _since: float = 0.0
     _saved: float = 0.0
     _saved_at: tuple[int, int] = (0, 0)
@@ -249,6 +252,7 @@ class Run:
             "train": float(right) / images,
             "images_per_second": round(images / max(self.seconds - before, 1e-9), 1),
             "seconds": round(self.seconds, 3),
+            "together": self.together,
             "engine": self.step.engine,
         }
         if counts is not None:
@@ -297,7 +301,8 @@ class Run:
 
     def _tick(self) -> None:
         now = time.perf_counter()
-        self.seconds += now - (self._since or now)  # stopped before the first step: no time
+        elapsed = now - (self._since or now)  # stopped before the first step: no time
+        self.seconds += elapsed / self.together
         self._since = now
 
     def _report(self, row: Row) -> None:

@@ -6,6 +6,7 @@ Nothing in a step waits for the device: losses are collected there and read once
 from __future__ import annotations
 
 import contextlib
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,8 @@ from ufm._typing import Float, Int, Tensor
 WARM_UP = 3
 # Losses, modes and recipes of one process for which kernels are made before giving up on that.
 RECOMPILE = 64
+# What a machine without a working compiler answers to a first compiled step.
+CANNOT_COMPILE = (RuntimeError, OSError, ImportError, subprocess.SubprocessError)
 # Pixels of a data set that is kept normalised beside its bytes, on a CPU.
 FEW = 2**26
 
@@ -61,8 +64,8 @@ class Step:
 
     Attributes:
         tally: Losses of the epoch, on the device.
-        average: Averaged weights, parallel to the parameters; empty without averaging.
-        refused: Why the device would not capture a step, or empty.
+        average: Averaged weights and statistics of batch norms, by name; empty without averaging.
+        refused: What the machine would not do, compile or capture, and why; or empty.
     """
 
     def __init__(
@@ -95,13 +98,16 @@ class Step:
         self.stream = torch.cuda.Stream(self.device) if on_cuda else None
         self.world = world
         self.optimiser = optimiser(model, recipe, self.device)
-        self.average = [p.detach().clone() for p in model.parameters()] if recipe.ema else []
+        # Averaged weights need averaged statistics: those of the last weights are of another net.
+        self._moving = moving(model) if recipe.ema else {}
+        self.average = {name: t.clone() for name, t in self._moving.items()}
         self.objective = Objective(
             model, built.loss_at(0, recipe.epochs), mixing=recipe.augment.mixup > 0,
             narrow=on_cuda and recipe.precision == "bf16",
         )  # fmt: skip
         self._call: Callable = world.distributed(self.objective)
         self._augmented: Callable = augmented
+        self._eager = self._call, self._augmented
         if self.compiled:
             dynamo: Any = torch._dynamo
             dynamo.config.recompile_limit = max(dynamo.config.recompile_limit, RECOMPILE)
@@ -141,30 +147,45 @@ class Step:
             self._set_loss(self.built.loss_at(epoch, self.recipe.epochs))
 
     def prepare(self) -> None:
-        """Capture the step where it is captured, so that the first one costs what all cost.
+        """Compile and capture the step, where that is done, so that the first costs what all cost.
 
-        A device that refuses the capture runs the same step uncaptured, and ``engine`` says why.
+        A machine that cannot compile, or a device that refuses the capture, runs the same step
+        without, and ``engine`` says why.
 
         Raises:
             OutOfMemoryError: If the device's memory does not hold it.
         """
-        if not self.graphs or self._graph is not None:
-            return
-        try:
-            self._graph = self._capture()
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as error:
-            self.graphs = False
-            self.refused = str(error).partition("\n")[0]
+        if self.compiled and self._graph is None and self.world.size == 1:
+            try:
+                with self._unchanged(), self.on_stream():
+                    self._pass_of(self._call, None)
+            except torch.OutOfMemoryError:
+                raise
+            except CANNOT_COMPILE as error:
+                self._refuse("compilation", error)
+                self.compiled = False
+                self._call, self._augmented = self._eager
+        if self.graphs and self._graph is None:
+            try:
+                self._graph = self._capture()
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as error:
+                self._refuse("capture", error)
+                self.graphs = False
+
+    def _refuse(self, what: str, error: Exception) -> None:
+        reason = f"{what} refused: {str(error).strip().partition(chr(10))[0]}"
+        self.refused = f"{self.refused}, {reason}" if self.refused else reason
+        if self.device.type == "cuda":
+            # A capture that fails to end leaves its stream as the current one.
+            torch.cuda.set_stream(torch.cuda.default_stream(self.device))
 
     @property
     def engine(self) -> str:
         """How steps are run, for the record."""
         kernels = "compiled" if self.compiled else "eager"
-        if self.graphs:
-            return f"{kernels}, captured"
-        return f"{kernels}, capture refused: {self.refused}" if self.refused else kernels
+        return ", ".join(filter(None, (kernels, "captured" * self.graphs, self.refused)))
 
     def __call__(self, s: int) -> None:
         """Enqueue step ``s`` of the epoch; steps come in order.
@@ -186,14 +207,16 @@ class Step:
             self._graph.replay()
 
     def try_batch(self, size: int) -> None:
-        """Forward and backward pass of a part of the first batch, without an update.
+        """Forward and backward pass of a part of the first batch, uncompiled, without an update.
 
         Args:
             size: How many samples.
         """
+        self._pass_of(self.objective, slice(0, size))
+
+    def _pass_of(self, call: Callable, part: slice | None) -> None:
         self.optimiser.zero_grad()
-        rows = tuple(t[0] for t in self.plan)
-        loss, _, _ = self._call(*self._batch(rows, slice(0, size)))
+        loss, _, _ = call(*self._batch(tuple(t[0] for t in self.plan), part))
         loss.backward()
         self.optimiser.zero_grad()
 
@@ -204,11 +227,8 @@ class Step:
             Tensors on the CPU; ``average`` is None without averaging.
         """
         weights = {name: t.cpu() for name, t in self.model.state_dict().items()}
-        average = None
-        if self.average:
-            names = [name for name, _ in self.model.named_parameters()]
-            mean = (t.cpu() for t in self.average)
-            average = weights | dict(zip(names, mean, strict=True))
+        mean = {name: t.cpu() for name, t in self.average.items()}
+        average = weights | mean if mean else None
         momentum = [buffer.cpu() for buffer in self._momentum()]
         return {"model": weights, "average": average, "momentum": momentum}
 
@@ -221,9 +241,8 @@ class Step:
         self.model.load_state_dict(state["model"])
         for mine, kept in zip(self._momentum(), state["momentum"], strict=True):
             mine.copy_(kept)
-        if self.average:
-            for mine, (name, _) in zip(self.average, self.model.named_parameters(), strict=True):
-                mine.copy_(state["average"][name])
+        for name, mine in self.average.items():
+            mine.copy_(state["average"][name])
 
     def _momentum(self) -> list[Tensor]:
         if not self.recipe.momentum:
@@ -293,9 +312,8 @@ class Step:
             losses.append(loss.detach())
             rights.append(right)
         self.optimiser.step()
-        if self.average:
-            for mean, p in zip(self.average, self.model.parameters(), strict=True):
-                mean.lerp_(p.detach(), 1 - self.recipe.ema)
+        for name, mean in self.average.items():
+            mean.lerp_(self._moving[name], 1 - self.recipe.ema)
         if count == 1:
             return losses[0], rights[0]
         return torch.stack(losses).mean(), torch.stack(rights).sum()
@@ -325,7 +343,7 @@ class Step:
     @contextlib.contextmanager
     def _unchanged(self) -> Iterator[None]:
         # Everything that a step writes is what it was, in the same places.
-        state = [*self.model.state_dict().values(), *self._momentum(), *self.average,
+        state = [*self.model.state_dict().values(), *self._momentum(), *self.average.values(),
                  self.tally.losses, self.tally.right, self.tally.cursor]  # fmt: skip
         with self.on_stream():
             before = [t.clone() for t in state]
@@ -346,15 +364,14 @@ class Step:
         if not self.average:
             yield
             return
-        parameters = [p.detach() for p in self.model.parameters()]
         with self.on_stream():
-            last = [p.clone() for p in parameters]
-            for mine, mean in zip(parameters, self.average, strict=True):
-                mine.copy_(mean)
+            last = {name: t.clone() for name, t in self._moving.items()}
+            for name, mean in self.average.items():
+                self._moving[name].copy_(mean)
         yield
         with self.on_stream():
-            for mine, kept in zip(parameters, last, strict=True):
-                mine.copy_(kept)
+            for name, kept in last.items():
+                self._moving[name].copy_(kept)
 
     def on_stream(self) -> contextlib.AbstractContextManager:
         """Context of this network's CUDA stream.
@@ -363,3 +380,20 @@ class Step:
             It; nothing on a CPU.
         """
         return contextlib.nullcontext() if self.stream is None else torch.cuda.stream(self.stream)
+
+
+def moving(model: torch.nn.Module) -> dict[str, Tensor]:
+    """What training moves: parameters, and the running statistics of batch norms.
+
+    Args:
+        model: The network.
+
+    Returns:
+        Tensors in the network's own places, by name, without gradient.
+    """
+    learned = {name for name, _ in model.named_parameters()}
+    return {
+        name: t
+        for name, t in model.state_dict().items()
+        if name in learned or name.endswith((".running_mean", ".running_var"))
+    }

@@ -24,6 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from deep import plain
 from deep.data import Images, ImageSet, draw_epoch
 from deep.device import checked
+from deep.interrupt import kernels
 from deep.model import Shape, assemble
 from deep.models.spec import ResNet
 from deep.recipe import Recipe
@@ -175,8 +176,7 @@ def step_speed(
 def _step(recipe: Recipe, data: ImageSet, seed: int) -> Step:
     model, built = assemble(recipe, shape_of(data), seed=seed)
     device = data.train.pixels.device
-    layout = torch.channels_last if device.type == "cuda" else torch.preserve_format
-    model = model.to(device, memory_format=layout)  # pyright: ignore[reportCallIssue]
+    model = model.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     return Step(model, built, recipe, data)
 
 
@@ -302,14 +302,15 @@ def run(arguments: argparse.Namespace) -> int:
         ValueError: If a recipe is unknown, or there are too few images for a step.
     """
     device = checked(arguments.device)
-    rate = matrix_rate(device, size=MATRIX[device.type])
-    rows = []
-    for name in arguments.recipe or RECIPES[device.type]:
-        recipe = find(name)
-        if arguments.batch:
-            recipe = dataclasses.replace(recipe, batch=arguments.batch)
-        count = arguments.images or IMAGES[device.type]
-        rows.append(measure(recipe, device=device, rate=rate, N=count))
+    with kernels(device):
+        rate = matrix_rate(device, size=MATRIX[device.type])
+        rows = []
+        for name in arguments.recipe or RECIPES[device.type]:
+            recipe = find(name)
+            if arguments.batch:
+                recipe = dataclasses.replace(recipe, batch=arguments.batch)
+            count = arguments.images or IMAGES[device.type]
+            rows.append(measure(recipe, device=device, rate=rate, N=count))
     record = {
         "version": VERSION, "kind": device.type, "matrix_rate": rate, "rows": rows,
         "provenance": provenance(device),

@@ -16,7 +16,7 @@ import torch
 from deep.data import load
 from deep.device import checked
 from deep.distributed import ALONE, World
-from deep.interrupt import Interrupt, deterministic
+from deep.interrupt import Interrupt, kernels
 from deep.memory import fitting_batch
 from deep.models.spec import MLP
 from deep.recipe import Recipe
@@ -100,7 +100,7 @@ def train_many(
     together = len(seeds) if device.type == "cuda" else 1
     results: list[Result] = []
     small = isinstance(recipe.network, MLP)
-    with Interrupt(limit) as interrupt, deterministic(device, small=small):
+    with Interrupt(limit) as interrupt, kernels(device, small=small):
         for first in range(0, len(seeds), together):
             runs: list[Run] = []
             for seed in seeds[first : first + together]:
@@ -108,6 +108,8 @@ def train_many(
                 data = data or load(recipe.data, folder=folder, seed=seed).to(device)
                 runs.append(Run.start(recipe, seed, data, out=out, resume=resume,
                                       callback=callback, world=world))  # fmt: skip
+            for run in runs:
+                run.together = len(runs)
             results += _drive(runs, interrupt, world)
     return results
 

@@ -23,7 +23,7 @@ from deep.run import Outcome, Result
 
 ROOT = Path(__file__).parents[2]
 ROW = {"epoch": 2, "loss": 0.5, "train": 0.25, "test": 0.875, "images_per_second": 1234.5,
-       "seconds": 8.0}  # fmt: skip
+       "seconds": 8.0, "together": 1}  # fmt: skip
 
 
 def test_list_and_data(capsys):

@@ -82,13 +82,59 @@ def test_average_by_hand():
     first = [p.detach().clone() for p in step.model.parameters()]
     step(1)
     second = [p.detach().clone() for p in step.model.parameters()]
-    for mean, p0, p1, p2 in zip(step.average, start, first, second, strict=True):
+    averages = list(step.average.values())
+    for mean, p0, p1, p2 in zip(averages, start, first, second, strict=True):
         by_hand = 0.75 * (0.75 * p0 + 0.25 * p1) + 0.25 * p2
         torch.testing.assert_close(mean, by_hand, rtol=1e-5, atol=1e-7)  # float32
     with step.averaged():
-        assert all(torch.equal(p, m) for p, m in zip(step.model.parameters(), step.average,
+        assert all(torch.equal(p, m) for p, m in zip(step.model.parameters(), averages,
                                                      strict=True))  # fmt: skip
     assert all(torch.equal(p, q) for p, q in zip(step.model.parameters(), second, strict=True))
+
+
+def test_averaged_weights_are_evaluated_with_averaged_statistics():
+    recipe, data = dataclasses.replace(TINY, ema=0.75, method=ETFDR()), images()
+    step = step_of(recipe, data)
+    names = [name for name in step.average if "running" in name]
+    assert len(names) == 2  # mean and variance of the head's batch norm; not its frame
+    assert step.average.keys() - dict(step.model.named_parameters()).keys() == set(names)
+    places = step.model.state_dict()
+    by_hand = {name: places[name].clone() for name in names}
+    step.begin(plan_of(recipe, data), epoch=0)
+    for s in range(2):
+        step(s)
+        for name in names:
+            by_hand[name] = 0.75 * by_hand[name] + 0.25 * places[name]
+    last = {name: places[name].clone() for name in names}
+    with step.averaged():
+        for name in names:
+            torch.testing.assert_close(places[name], by_hand[name], rtol=1e-5, atol=1e-7)  # float32
+    assert all(torch.equal(places[name], last[name]) for name in names)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("no C compiler"), OSError("no C compiler")])
+def test_a_machine_that_cannot_compile_trains_uncompiled(monkeypatch, error):
+    def compiler(call):
+        def compiled(*arguments, **options):
+            raise error
+
+        return compiled
+
+    monkeypatch.setattr(torch, "compile", compiler)
+    recipe, data = dataclasses.replace(TINY, augment=MIXED, method=ETFDR()), images()
+    steps = [step_of(recipe, data, compiled=compiled) for compiled in (True, False)]
+    for step in steps:
+        step.begin(plan_of(recipe, data), epoch=0)
+        step.prepare()
+        for s in range(2):
+            step(s)
+    assert [step.engine for step in steps] == [
+        "eager, compilation refused: no C compiler", "eager",
+    ]  # fmt: skip
+    assert torch.equal(steps[0].tally.losses, steps[1].tally.losses)  # the trial left no trace
+    for a, b in zip(*(step.model.state_dict().values() for step in steps), strict=True):
+        assert torch.equal(a, b)
+    assert bool(Evaluation(steps[0])().isfinite().all())
 
 
 def test_fixed_frames_stay_and_learned_classifiers_move():
@@ -202,7 +248,8 @@ def test_the_captured_form_of_a_step_is_the_step():
     assert int(captured.tally.cursor) == 0
     a, b = (step.model.state_dict() for step in steps)
     assert all(torch.equal(a[name], b[name]) for name in a)
-    assert all(torch.equal(p, q) for p, q in zip(plain.average, captured.average, strict=True))
+    assert plain.average.keys() == captured.average.keys()
+    assert all(torch.equal(plain.average[name], captured.average[name]) for name in plain.average)
 
 
 COMPILED = """

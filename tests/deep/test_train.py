@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 
 import pytest
 import torch
@@ -16,6 +17,8 @@ from tolerances import EXACT
 from training import FULL, SMALL
 
 from deep import checkpoint, run
+from deep.data import load
+from deep.distributed import ALONE
 from deep.interrupt import Interrupt
 from deep.memory import fitting_batch
 from deep.methods import NearestETF
@@ -159,6 +162,22 @@ def test_out_of_memory_says_the_batch_that_fits(tmp_path, monkeypatch):
     assert checkpoint.load(result.folder)["epoch"] == 0
 
 
+def test_what_a_failed_step_held_is_free_for_the_smaller_ones(tmp_path, monkeypatch):
+    held: list[weakref.ref] = []
+    call = Step._images
+
+    def failing(self, index, corner, flip, hole):
+        maps = torch.zeros(3)
+        if not held:
+            held.append(weakref.ref(maps))
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        assert held[0]() is None
+        return call(self, index, corner, flip, hole)
+
+    monkeypatch.setattr(Step, "_images", failing)
+    assert "32 samples at a time do" in train(SMALL, out=tmp_path).message
+
+
 def test_not_even_one_sample(tmp_path, monkeypatch):
     def none(self, *rows):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried")
@@ -177,6 +196,23 @@ def test_several_seeds_are_the_single_ones(tmp_path):
     assert both[0].rows[-1]["test"] != both[1].rows[-1]["test"]
     with pytest.raises(ValueError, match="seeds must be distinct"):
         train_many(FULL, (1, 1), out=tmp_path)
+
+
+def test_side_by_side_seeds_share_the_time(tmp_path):
+    data = load(SMALL.data)
+    started = [
+        run.Run.start(SMALL, seed, data, out=tmp_path, resume=False, callback=None, world=ALONE)
+        for seed in (0, 1)
+    ]
+    begin = time.perf_counter()
+    live = [(one, one.steps()) for one in started]
+    for one, _ in live:
+        one.together = 2
+    while all(next(steps, None) for _, steps in live):
+        pass
+    elapsed = time.perf_counter() - begin
+    assert 0 < sum(one.seconds for one in started) < elapsed
+    assert started[0].rows[-1]["together"] == 2
 
 
 def test_a_checkpoint_gives_the_network_back(tmp_path):
