@@ -17,7 +17,7 @@ from trees import MIXED, balanced, caterpillar, flat, random_tree
 import ufm
 from ufm._linalg import psd_sqrt
 from ufm._spec import canonical, decode
-from ufm.geometry import Exponential, HAFrame, Linear, frame, similarity_matrix
+from ufm.geometry import Exponential, HAFrame, Linear, Table, frame, similarity_matrix
 from ufm.hierarchy import Tree
 from ufm.losses import CrossEntropy, FrameTargets, LogitAdjusted, SoftTargets
 from ufm.reduce import BlockSymmetry
@@ -214,3 +214,13 @@ def test_no_symmetry_of_classes_is_assumed():
     problem = ufm.Problem(K=8, d=8, n=(1,) * 8, loss=targets("mixed", 3.0))
     assert not BlockSymmetry().exact_for(problem)
     assert BlockSymmetry().exact_for(ufm.Problem(K=8, d=8, n=(1,) * 8, loss=CrossEntropy()))
+
+
+def test_single_children_above_the_classes_change_nothing():
+    """Nodes above the apex are farther than any two classes: a table of similarities ends there."""
+    chained, plain = Tree.from_nested([[[0, 1], 2]]), Tree.from_nested([[0, 1], 2])
+    table = Table((1.0, 0.5, 0.2))
+    like = torch.zeros(1, dtype=torch.float64)
+    S, expected = (SoftTargets(HAFrame(t, table), 2.0).cosines(like) for t in (chained, plain))
+    assert_close(S, expected, rtol=0, atol=EXACT)
+    assert_close(S, similarity_matrix(chained, table), rtol=0, atol=EXACT)
