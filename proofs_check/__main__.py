@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -69,8 +71,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _write_pages(console: Console, *, check: bool) -> int:
-    with console.status("proving"):
-        found = _pages.pages()
+    try:
+        with console.status("proving"):
+            found = _pages.pages()
+    except _pages.ProofsFailed as error:
+        for problem in error.problems:
+            console.print(problem, style="red", highlight=False, soft_wrap=True)
+        return 1
     stale = _pages.stale(found)
     if not check:
         _pages.write(found)
@@ -127,5 +134,16 @@ def _show(
     console.print(table)
 
 
+def _with_fixed_hashes() -> int | None:
+    # Sympy's choice between (a - b)/(c - d) and (b - a)/(d - c) follows the hash seed.
+    if "pages" not in sys.argv[1:] or os.environ.get("PYTHONHASHSEED") == "0":
+        return None
+    command = [sys.executable, "-m", "proofs_check", *sys.argv[1:]]
+    return subprocess.run(
+        command, env={**os.environ, "PYTHONHASHSEED": "0"}, check=False
+    ).returncode
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    again = _with_fixed_hashes()
+    sys.exit(main() if again is None else again)

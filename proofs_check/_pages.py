@@ -16,7 +16,7 @@ from pathlib import Path
 
 import sympy as sp
 
-from proofs_check._harness import Check, time_limit
+from proofs_check._harness import FAILURES, Check, time_limit
 from proofs_check._proof import EXACT, Proof, Relation, Step, by_name
 from proofs_check.papers import registered
 from ufm.claims import Claim, EvidenceKind, registry
@@ -69,14 +69,36 @@ _DIRECTION = {
 }
 
 
+class ProofsFailed(Exception):
+    """Pages cannot be made, since proofs fail.
+
+    Attributes:
+        problems: One line for each proof that failed.
+    """
+
+    def __init__(self, problems: Sequence[str]):
+        super().__init__("; ".join(problems))
+        self.problems = tuple(problems)
+
+
 def pages() -> dict[str, str]:
     """The text of every page by file name.
 
     Returns:
         ``{"index.md": ..., "fang2021.md": ...}``.
+
+    Raises:
+        ProofsFailed: If proofs fail or exceed their time; it lists all of them.
     """
     papers = list(dict.fromkeys(id.partition(".")[0] for id in registry()))
-    made = {f"{paper}.md": page(paper) for paper in papers}
+    made, problems = {}, []
+    for paper in papers:
+        try:
+            made[f"{paper}.md"] = page(paper)
+        except ProofsFailed as error:
+            problems += error.problems
+    if problems:
+        raise ProofsFailed(problems)
     listed = [f"- [{_title(paper)}]({paper}.md)" for paper in papers]
     return {"index.md": INDEX + "\n".join(listed) + "\n", **made}
 
@@ -89,11 +111,25 @@ def page(paper: str) -> str:
 
     Returns:
         MyST Markdown.
+
+    Raises:
+        ProofsFailed: If proofs of its claims fail or exceed their time; it lists all of them.
     """
     claims = [c for c in registry().values() if c.id.partition(".")[0] == paper]
+    own = [c for c in registered() if c.claim.partition(".")[0] == paper]
+    proved, problems = {}, []
+    for check in own:
+        if check.kind is EvidenceKind.SYMBOLIC:
+            try:
+                proved[check.claim, check.name] = _proved(check)
+            except FAILURES as error:
+                reason = f"{type(error).__name__}: {error}"
+                problems.append(f"{check.claim}: {check.name} failed: {reason}")
+    if problems:
+        raise ProofsFailed(problems)
     lines = [f"# {_title(paper)}", "", INTRODUCTION]
     for claim in claims:
-        lines += _claim(claim, [c for c in registered() if c.claim == claim.id])
+        lines += _claim(claim, [c for c in own if c.claim == claim.id], proved)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -129,7 +165,16 @@ def _title(paper: str) -> str:
     return prose(first.rstrip("."))
 
 
-def _claim(claim: Claim, checks: Sequence[Check]) -> Iterator[str]:
+def _proved(check: Check) -> Proof:
+    proof = Proof()
+    with time_limit(check.limit):
+        check.function(proof)
+    return proof
+
+
+def _claim(
+    claim: Claim, checks: Sequence[Check], proved: Mapping[tuple[str, str], Proof]
+) -> Iterator[str]:
     yield from ("", f"## {claim.id}", "", f"*{claim.kind.value}*, {prose(str(claim.source))}", "")
     yield from (prose(claim.statement), "", "$$", claim.formula, "$$", "")
     if claim.fails:
@@ -147,7 +192,7 @@ def _claim(claim: Claim, checks: Sequence[Check]) -> Iterator[str]:
         yield from ("", f"**Not proved symbolically**: {prose(', '.join(open_steps))}.")
     for check in checks:
         if check.kind is EvidenceKind.SYMBOLIC:
-            yield from _proof(check)
+            yield from _proof(check, proved[check.claim, check.name])
     others = [c for c in checks if c.kind is not EvidenceKind.SYMBOLIC]
     if others:
         yield from ("", "### Evidence other than proofs", "")
@@ -157,14 +202,14 @@ def _claim(claim: Claim, checks: Sequence[Check]) -> Iterator[str]:
         yield f"- {KINDS[check.kind]}, `{check.name}`: {prose(check.domain)}.{tail}"
 
 
-def _proof(check: Check) -> Iterator[str]:
-    proof = Proof()
-    with time_limit(check.limit):
-        check.function(proof)
+def _proof(check: Check, proof: Proof) -> Iterator[str]:
     yield from ("", f"### Proof `{check.name}`", "", f"Domain: {prose(check.domain)}.", "")
     if check.steps:
         yield from (f"Settles: {prose(', '.join(check.steps))}.", "")
     yield from (_argument(check), "", _symbols(proof.steps))
+    if proof.assumptions:
+        bounds = ", ".join(f"${sp.latex(bound)}$" for bound in proof.assumptions)
+        yield from ("", f"Within: {bounds}.")
     for number, step in enumerate(proof.steps, start=1):
         yield from _step(number, step)
     yield from ("", "Altered, each of these terms makes the proof fail:", "")

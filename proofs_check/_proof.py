@@ -18,6 +18,8 @@ import sympy as sp
 
 DIGITS = 40
 EXACT = 1e-12
+# Numbers of classes by name: at least two in all, one in a group.
+LEAST = {"K": 2, "K_A": 1, "K_B": 1}
 
 
 class ProofFailure(AssertionError):
@@ -76,13 +78,23 @@ class Proof:
 
     Attributes:
         steps: What was checked so far.
+        assumptions: Bounds that the symbols' own assumptions cannot carry, such as ``q < 1/K``.
         terms: The alterable terms that the derivation used so far, by name.
     """
 
     def __init__(self, altered: str | None = None):
         self.altered = altered
         self.steps: list[Step] = []
+        self.assumptions: list[Any] = []
         self.terms: dict[str, Term] = {}
+
+    def assume(self, *bounds: Any) -> None:
+        """Bounds of the domain beside the symbols' own assumptions; tie points must satisfy them.
+
+        Args:
+            bounds: Relations such as ``K >= 2`` or ``q < 1/K``.
+        """
+        self.assumptions += [bound for bound in bounds if bound not in self.assumptions]
 
     def term(self, name: str, value: Any, altered: Any = None) -> Any:
         """A term of the derivation, or its altered form where this run alters it.
@@ -199,7 +211,7 @@ class Proof:
         """
         exact = sp.lambdify(list(symbols), expression, "mpmath")
         for point in points:
-            _check_domain(symbols, point, text)
+            _check_domain(symbols, point, text, self.assumptions)
             with mpmath.workdps(DIGITS):
                 expected = float(exact(*(mpmath.mpf(x.numerator) / x.denominator for x in point)))
             found = float(function(*(x if isinstance(x, int) else float(x) for x in point)))
@@ -264,11 +276,28 @@ def by_name(symbol: sp.Symbol) -> tuple[str, str]:
 
 
 def _check_domain(
-    symbols: Sequence[sp.Symbol], point: tuple[int | Fraction, ...], text: str
+    symbols: Sequence[sp.Symbol],
+    point: tuple[int | Fraction, ...],
+    text: str,
+    assumptions: Sequence[Any],
 ) -> None:
-    for symbol, x in zip(symbols, point, strict=True):
-        if (symbol.is_positive and x <= 0) or (symbol.is_integer and x.denominator != 1):
+    values = {
+        symbol: sp.Rational(x.numerator, x.denominator)
+        for symbol, x in zip(symbols, point, strict=True)
+    }
+    shown = ", ".join(f"{symbol}={x}" for symbol, x in values.items())
+    for symbol, x in values.items():
+        outside = (
+            (symbol.is_positive and x <= 0)
+            or (symbol.is_nonnegative and x < 0)
+            or (symbol.is_integer and not x.is_integer)
+            or x < LEAST.get(symbol.name, x)
+        )
+        if outside:
             raise ValueError(f"{text}: tie point must lie in the domain, got {symbol}={x}")
+    for bound in assumptions:
+        if bound.free_symbols <= values.keys() and bound.subs(values) != sp.true:
+            raise ValueError(f"{text}: tie point must satisfy {sp.sstr(bound)}, got {shown}")
 
 
 def _entries(value: Any) -> list[Any]:

@@ -111,7 +111,8 @@ def solved(A: sp.Matrix, b: sp.Matrix) -> sp.Matrix:
         b: Column.
 
     Returns:
-        The solution, in lowest terms and the same whatever the order of a hash table.
+        The solution, in lowest terms; which of two signs a factor bears follows sympy's order of
+        symbols, so that texts made of it are compared under one hash seed.
     """
     both = DomainMatrix.from_Matrix(sp.Matrix.hstack(A, b)).to_field()
     size = A.shape[0]

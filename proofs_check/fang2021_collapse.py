@@ -230,6 +230,7 @@ def _tie_threshold(proof: Proof) -> None:
     log_ratio = sp.log(1 + o_q * (sp.exp(a_q) - 1)).subs(inside)
     tau = ((K_A - 1) * a_q + K_B * y_q / (K * q)).subs(inside)
     radius = sp.lambdify([K_A, K_B, u], tau, "mpmath")
+    proof.assume(K_A >= 2, K_B >= 2, q < 1 / K)
     proof.tie(
         log_ratio,
         [K_A, K_B, u],
@@ -272,6 +273,7 @@ def closed_threshold_single(proof: Proof) -> None:
     proof.zero(y_q.subs(q, 1 / (1 + K_B)), "and zero at q = 1/K")
     closed = sp.log(ratio.subs(m, m_closed).subs(y, y_q)).subs(inside)
     radius = sp.lambdify([K_B, u], (K_B * y_q / ((1 + K_B) * q)).subs(inside), "mpmath")
+    proof.assume(K_B >= 2, q < 1 / (1 + K_B))
     proof.tie(
         closed,
         [K_B, u],

@@ -99,6 +99,8 @@ def vanishing_threshold(proof: Proof) -> None:
     a_tau = tau / (K_A - 1)
     odds = sp.exp(a_tau * (K_A - 1) / K_A) + (K_A - 1) * t + K_B
     closed_tau = closed.subs(S, odds).subs(t, sp.exp(-a_tau / K_A))
+    finite = tau < K_A * (K_A - 1) * sp.log(1 + sp.sqrt(K / K_B))
+    proof.assume(K_A >= 2, K_B >= 2, finite)
     proof.tie(
         closed_tau,
         [K_A, K_B, tau],

@@ -62,6 +62,7 @@ def vanishing_strength(proof: Proof) -> None:
         (K_B * x_A**2 + K_A * x_B**2) / K,
         "the mixed direction lies between them, so the norm is the larger of x_A, x_B",
     )
+    proof.assume(K_A >= 2)
     proof.tie(
         x_A,
         [K_A, K_B, x_A],

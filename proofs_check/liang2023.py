@@ -58,6 +58,7 @@ def rising_map(proof: Proof) -> None:
     determinant = proof.term("determinant", (1 - f_1) * (1 + f_1 - 2 * f_2**2))
     proof.equal(F.det(), determinant, "determinant")
     proof.equal(determinant.subs({f_1: 0, f_2: 1}), -1, "f = 1, 0, 1: a negative eigenvalue")
+    proof.assume(f_1 <= 1, f_2 <= 1)
     proof.tie(
         determinant,
         [f_1, f_2],
@@ -152,6 +153,7 @@ def _recursion(proof: Proof) -> None:
     f_1, f_2 = sp.symbols("f_1 f_2", positive=True)
     pair = 2 / (1 + f_1)
     total = pair / (1 - f_2 * pair) + 1 / (1 - f_2)
+    proof.assume(f_1 < 1, f_2 <= f_1)
     proof.tie(
         -1 / (step.subs({tot: total, phi: f_2}) - 1),
         [f_1, f_2],

@@ -52,6 +52,7 @@ def alignment_loss(proof: Proof) -> None:
     tree = HAFrame(Tree.from_nested([[0, 1], 2]), Table((1.0, 0.5, 0.25)), s=None)
     W_0 = torch.nn.functional.pad(frame(tree, 3, 2), (0, 1))
     size = float((W_0 @ W_0[0]).square().sum())
+    proof.assume(e < 1)
     proof.tie(
         valley.subs(row, sp.Symbol("row", positive=True)),
         [e, sp.Symbol("row", positive=True)],
@@ -190,6 +191,7 @@ def mix_of_losses(proof: Proof) -> None:
     proof.limit(fixed, rho, sp.oo, 0, "which vanishes as rho grows (shown for K = 3, mu_y = 1)")
     a = sp.Symbol("a", positive=True)
     flat = (1 - a) * sp.log(1 + (K - 1) * sp.exp(-rho * K / (K - 1)))
+    proof.assume(a < 1)
     proof.tie(
         flat,
         [K, rho, a],
@@ -266,6 +268,7 @@ def margin_of_two_pairs(proof: Proof) -> None:
     f_1, f_2 = sp.symbols("f_1 f_2", positive=True)
     fall = (1 + f_1 + 2 * f_2) / (3 - f_1 - 2 * f_2)  # -s*
     pair = (1 + fall) * f_1 - fall
+    proof.assume(f_1 < 1, f_2 < f_1)
     for name, expression, entry in (("margin", margin, 0), ("cosine to the row", cosine, 1)):
         proof.tie(
             expression.subs(a, pair),

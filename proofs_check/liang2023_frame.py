@@ -48,6 +48,7 @@ def frame_in_closed_form(proof: Proof) -> None:
     for shape in ([[0, 1], 2], [[0, 1], [2, 3]]):
         _written_out(proof, shape, sigma, (a, mu))
     f_1, f_2 = sp.symbols("f_1 f_2", positive=True)
+    proof.assume(f_1 < 1, f_2 <= f_1, s < 1)
     proof.tie(
         (1 - s) * f_1 + s,
         [f_1, f_2, s],

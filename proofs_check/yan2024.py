@@ -66,6 +66,7 @@ def number(value: float) -> torch.Tensor:
 )
 def frame_angles(proof: Proof) -> None:
     """Two centers of a class in the basis v_i, v_j, w; the mean center is C'1/f."""
+    proof.assume(theta <= sp.pi / 2)
     sine = proof.term("sine", sin)
     first, second = sp.Matrix([cos, 0, sine]), sp.Matrix([0, cos, sine])
     proof.equal(first.dot(first), sp.Integer(1), "unit centers")
@@ -108,6 +109,7 @@ def single_direction(proof: Proof) -> None:
 
     Outside the span h meets none of these centers.
     """
+    proof.assume(theta <= sp.pi / 2)
     G, J = gram(), IJ(0, 1, f)
     contrast = IJ(1, -1 / f, f)
     Y, Q = sp.symbols("Y Q", real=True)
@@ -188,6 +190,7 @@ def diagonal_logits(proof: Proof) -> None:
 )
 def class_by_class(proof: Proof) -> None:
     """One class: minimise n g (z - 1/c)^2/(2S) + lam sqrt(n) |z|; z < 0 is worse than -z."""
+    proof.assume(theta <= sp.pi / 2)
     z = sp.Symbol("z", positive=True)
     cost = n * g * (z - 1 / cos_alpha) ** 2 / (2 * S) + sp.sqrt(lam_W * lam_H * n) * z
     t = proof.term("t", S * sp.sqrt(lam_W * lam_H / n) / (f * cos_alpha))
@@ -258,6 +261,7 @@ def balanced_case(proof: Proof) -> None:
 )
 def fixed_frame(proof: Proof) -> None:
     """Along e: f(1 - c x)^2/(2S) + lam x^2/2. All other directions have a quadratic cost only."""
+    proof.assume(theta <= sp.pi / 2)
     own = f * (1 - cos_alpha * x) ** 2 / (2 * S) + lam_H * x**2 / 2
     length = proof.term("length", sp.sqrt(f * g) / (g + lam_H * S))
     proof.zero(sp.diff(own, x).subs(x, length), "stationary")
@@ -304,6 +308,7 @@ def leaves_the_mean(proof: Proof) -> None:
     A multiple of the mean center, as own centers and ridge give, is orthogonal to every v of
     another class l, and to w_i - w_m for other classes i, m.
     """
+    proof.assume(theta <= sp.pi / 2)
     K, odds = sp.symbols("K y", positive=True)  # K stands for K - 1; y = 1/tan^2(theta)
     cosine = proof.term("cosine of class vectors", -1 / K, altered=sp.Integer(0))
     sine, cosine_theta = 1 / sp.sqrt(1 + odds), sp.sqrt(odds / (1 + odds))

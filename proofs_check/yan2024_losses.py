@@ -53,6 +53,7 @@ def critical_directions(proof: Proof) -> None:
     Critical on the sphere: dF/da = 2 nu a, dF/db = 2 nu b, dF/dr = 2 nu r = 0. The Riemannian
     Hessian at u is the Euclidean one minus 2 nu.
     """
+    proof.assume(theta <= sp.pi / 2)
     a, b = sp.symbols("a b", real=True)
     F = f * (1 - a * cos_alpha) ** 2 + proof.term("penalty", cos**2) * b**2
     proof.equal(sp.diff(F, a), -2 * f * cos_alpha * (1 - a * cos_alpha), "only a and b enter")
@@ -152,6 +153,7 @@ def _first_component(p: float, q: float) -> Tensor:
 )
 def pull_of_a_class(proof: Proof) -> None:
     """All cosines a_j = 0: the gradient is -2 sum_j w_j, of squared norm 4 * 1'G1."""
+    proof.assume(theta <= sp.pi / 2)
     square = 4 * f * gram().row_sum
     pull = proof.term("pull", 2 * sp.sqrt(f * g))
     proof.equal(pull**2, square, "2 sqrt(f g)")
@@ -186,6 +188,7 @@ def _pull(count: int, angle: float, weighting: str) -> Tensor:
 )
 def variability_at_collapse(proof: Proof) -> None:
     """A sample at e_k adds 1 - <e_k, w_k>; <e, w> = <C'1/f, w>/|mean|, <w_j, w> = sin(theta)."""
+    proof.assume(theta <= sp.pi / 2)
     score = proof.term("score", sin) / cos_alpha
     proof.equal(score, sp.sqrt(f) * sin / sp.sqrt(g), "cos(rho)")
     proof.positive((1 - f * sin**2 / g).subs(FREE), "cos(rho) < 1: sigma does not vanish")

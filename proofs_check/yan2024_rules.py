@@ -109,6 +109,7 @@ def margin_of_gcr(proof: Proof) -> None:
 
     It does not depend on the margin: noise along the v and along the w is independent.
     """
+    proof.assume(theta <= sp.pi / 2)
     mean_center = sp.Matrix([cos / f_k, sin])  # in one of the f_k vectors v_j, and in w
     along_v = (mean_center / K)[0]
     proof.equal(along_v, cos / (K * f_k), "<v_j, mu>")
@@ -166,6 +167,7 @@ def fewer_centers_first(proof: Proof) -> None:
 )
 def logit_scale(proof: Proof) -> None:
     """<w_k, e_l> = 0 for l != k; <w_k, e_k> = <w_k, mean center>/cos(alpha)."""
+    proof.assume(theta <= sp.pi / 2)
     mean_center = sp.Matrix([cos / f, proof.term("sine", sin)])
     scale = mean_center[1] / cos_alpha
     proof.equal(scale, sp.sqrt(f) * sin / sp.sqrt(g), "cos(rho), the factor of class k's score")

@@ -214,7 +214,7 @@ def _majority_blocks(proof: Proof, minority: tuple[Any, Any]) -> None:
     proof.zero(G.det(), "the 2 x 2 block of the group directions has rank one")
     rows = (beta_A, beta_B)
     columns = (alpha_A, alpha_B)
-    weights = [[sp.factor((1 / (x * y)).subs(q, free)) for y in columns] for x in rows]
+    weights: Any = [[sp.factor((1 / (x * y)).subs(q, free)) for y in columns] for x in rows]
     sizes = (K_A, K_B)
     squares = sum(
         sp.factor((G[i, j] ** 2 * sizes[i] / sizes[j]).subs(q, free)) * weights[i][j]
@@ -262,6 +262,7 @@ def _merged_majority(proof: Proof) -> None:
 
 def _tie_risk(proof: Proof) -> None:
     angle = (1.6, 3.1)
+    proof.assume(*(x >= sp.pi / 2 for x in (phi_w, phi_h)), *(x <= sp.pi for x in (phi_w, phi_h)))
     proof.tie(
         risk(),
         [K_A, K_B, R, s, phi_w, phi_h],

@@ -59,6 +59,7 @@ def _course_of_dot_regression(proof: Proof) -> None:
         "tan(theta) - turn = sin(theta) (1 - x + x^2)/x, x = cos(theta) > 0: it stays positive; "
         "from beyond pi/2 one turn is less than pi/2. So it tends to the only fixed point, 0",
     )
+    proof.assume(theta < sp.pi)
     proof.tie(
         theta - sp.atan(turn),
         [theta],

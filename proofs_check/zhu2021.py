@@ -135,12 +135,11 @@ def balanced_ridge_optimum(proof: Proof) -> None:
     Z = IJ(a, -a / K, K)
     proof.equal(Z.trace, (K - 1) * a, "aP has K-1 singular values a: nuclear norm (K-1)a = tr(PZ)")
     proof.equal((Z.a + Z.b) - Z.b, a, "and all its logit differences are -a: equality")
-    value = (symmetric_loss(scale) + kappa * (K - 1) * scale).subs(
-        kappa, sp.Symbol("c", positive=True) / K
-    )
+    share = sp.Symbol("c", positive=True)  # K kappa
+    proof.assume(share < 1)
     proof.tie(
-        value,
-        [K, sp.Symbol("c", positive=True)],
+        (symmetric_loss(scale) + kappa * (K - 1) * scale).subs(kappa, share / K),
+        [K, share],
         _balanced_value,
         points(3, 8, (2, 20), (0.01, 0.99)),
         "GLOBAL_ETF.predict(...).value",

@@ -115,6 +115,22 @@ def test_ties_compare_with_many_digits_and_refuse_points_outside():
         proof.tie(n, [n], float, [(Fraction(1, 2),)], "outside")
 
 
+def test_bounds_between_symbols_hold_at_tie_points():
+    K, K_B = sp.symbols("K K_B", positive=True, integer=True)
+    q, weak = sp.Symbol("q", positive=True), sp.Symbol("c", nonnegative=True)
+    proof = Proof()
+    with pytest.raises(ValueError, match="tie point must lie in the domain, got K=1"):
+        proof.tie(K, [K], float, [(1,)], "one class")
+    with pytest.raises(ValueError, match="got c=-1/4"):
+        proof.tie(weak, [weak], float, [(Fraction(-1, 4),)], "negative")
+    proof.assume(q < 1 / K, K_B >= 2)
+    proof.tie(q * K, [K, q], lambda k, v: k * v, [(2, Fraction(1, 4))], "inside")
+    with pytest.raises(ValueError, match=r"edge: tie point must satisfy q < 1/K, got K=2, q=1/2"):
+        proof.tie(q * K, [K, q], lambda k, v: k * v, [(2, Fraction(1, 2))], "edge")
+    with pytest.raises(ValueError, match="tie point must satisfy K_B >= 2, got K_B=1"):
+        proof.tie(K_B, [K_B], float, [(1,)], "one minority class")
+
+
 def test_points_are_exact_and_reproducible():
     grid = points(3, 4, (2, 9), (0.1, 1.0))
     assert grid == points(3, 4, (2, 9), (0.1, 1.0))
