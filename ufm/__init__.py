@@ -88,6 +88,7 @@ if TYPE_CHECKING:
     from ufm.problem import Sphere as Sphere
     from ufm.problem import VectorBudget as VectorBudget
     from ufm.problem import WeightDecay as WeightDecay
+    from ufm.problem_batch import ProblemBatch as ProblemBatch
     from ufm.solution import Solution as Solution
     from ufm.solution import SolveError as SolveError
     from ufm.solvers import R0 as R0
@@ -132,6 +133,7 @@ __getattr__, __dir__, __all__ = attach(
             ("AverageBudget", "ClassMeanDecay", "Fixed", "FreeBias", "Learnable", "NoBias",
              "NoReg", "PenalisedBias", "Problem", "Sphere", "VectorBudget", "WeightDecay"),
             ".problem"),
+        "ProblemBatch": ".problem_batch",
         **dict.fromkeys(("Solution", "SolveError"), ".solution"),
         **dict.fromkeys(
             ("R0", "R1", "has_closed_form", "polish", "solve", "step_optimum", "vector_R0"),

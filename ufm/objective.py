@@ -24,6 +24,7 @@ from ufm.problem import (
     VectorBudget,
     WeightDecay,
 )
+from ufm.problem_batch import ProblemBatch, distinct, numbers, shared, take
 
 
 # Entries of a matrix of logits that are worked on at once (32 MB): a larger one, of many samples or
@@ -68,7 +69,7 @@ class Objective:
         E_H: Budgets on H (B,); NaN without budgets.
     """
 
-    problems: tuple[Problem, ...]
+    problems: Sequence[Problem]
     y: Int[Tensor, "M"]
     c: Float[Tensor, "B M"]
     m: Float[Tensor, "B M"]
@@ -103,35 +104,23 @@ class Objective:
         Raises:
             ValueError: If the problems do not share a static shape.
         """
-        first = _check_stackable(problems)
+        first = shared(problems)
         y = first.labels(M)
-        if M != first.K and any(problem.labels(M) != y for problem in _distinct(problems)):
+        if M != first.K and any(problem.labels(M) != y for problem in distinct(problems)):
             raise ValueError(f"n must be equal across a batch on samples (M=N={M})")
         index = torch.tensor(y, device=device)
-
-        def tensor(rows) -> Tensor:
-            return torch.tensor(rows, dtype=dtype, device=device)
-
-        n = tensor([problem.n for problem in problems])[:, index]
-        pi = tensor([problem.pi for problem in problems])[:, index]
+        rows = {
+            name: torch.as_tensor(values, dtype=dtype, device=device)
+            for name, values in numbers(problems).items()
+        }
+        n, pi = rows.pop("n")[:, index], rows.pop("pi")[:, index]
         m = n if first.K == M else torch.ones_like(n)
         u = m / n
-        reg = [problem.reg for problem in problems]
-        nan = float("nan")
-        lam_W, lam_H = tensor([[getattr(r, "lam_W", 0.0), getattr(r, "lam_H", 0.0)] for r in reg]).T
-        E_W, E_H = tensor([[getattr(r, "E_W", nan), getattr(r, "E_H", nan)] for r in reg]).T
-        return cls(
-            problems=tuple(problems),
-            y=index,
-            c=pi * u,
-            m=m,
-            u=u,
-            lam_W=lam_W if first.is_learnable else torch.zeros_like(lam_W),
-            p=lam_H.unsqueeze(-1) * (m if isinstance(first.reg, WeightDecay) else u),
-            lam_b=tensor([getattr(problem.bias, "lam_b", 0.0) for problem in problems]),
-            E_W=E_W,
-            E_H=E_H,
-        )
+        p = rows.pop("lam_H").unsqueeze(-1) * (m if isinstance(first.reg, WeightDecay) else u)
+        if not first.is_learnable:
+            rows["lam_W"] = torch.zeros_like(rows["lam_W"])
+        batch = problems if isinstance(problems, ProblemBatch) else tuple(problems)
+        return cls(problems=batch, y=index, c=pi * u, m=m, u=u, p=p, **rows)
 
     @property
     def template(self) -> Problem:
@@ -169,7 +158,7 @@ class Objective:
         """
         rows = index.tolist()
         return Objective(
-            tuple(self.problems[i] for i in rows),
+            take(self.problems, rows),
             self.y,
             *(
                 getattr(self, name)[index]
@@ -398,27 +387,3 @@ class Objective:
             case reg:
                 raise ValueError(f"reg must have budgets, got {reg!r}")
         return W, H
-
-
-def _check_stackable(problems: Sequence[Problem]) -> Problem:
-    if not problems:
-        raise ValueError("problems must hold at least one problem, got none")
-    first = problems[0]
-    for problem in _distinct(problems):
-        for name in ("K", "d", "loss", "classifier"):
-            ours, theirs = getattr(first, name), getattr(problem, name)
-            if ours is not theirs and ours != theirs:
-                raise ValueError(f"{name} must be equal across a batch, got {ours} and {theirs}")
-        for name in ("reg", "bias"):
-            ours, theirs = type(getattr(first, name)), type(getattr(problem, name))
-            if ours is not theirs:
-                raise ValueError(
-                    f"{name} must be of one type across a batch, "
-                    f"got {ours.__name__} and {theirs.__name__}"
-                )
-    return first
-
-
-def _distinct(problems: Sequence[Problem]) -> list[Problem]:
-    # By identity: seeds of one problem share the object, and hashing costs more than comparing.
-    return list({id(problem): problem for problem in problems}.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from ufm.metrics.moments import Weighting
 from ufm.metrics.record import NCRecord, nc
 from ufm.objective import Objective, Point
 from ufm.problem import Problem
+from ufm.problem_batch import take
 from ufm.status import STATUSES, Status
 
 
@@ -70,7 +72,7 @@ class Solution:
         seconds: Wall time of the whole batch.
     """
 
-    problems: tuple[Problem, ...]
+    problems: Sequence[Problem]
     point: Point
     value: Float[Tensor, "*b"]
     code: Int[Tensor, "*b"]
@@ -255,7 +257,7 @@ class Solution:
         whole = self if self.batch_shape else _as_batch(self)
         return replace(
             whole,
-            problems=tuple(self.problems[i] for i in rows),
+            problems=take(self.problems, rows),
             point=Point(*(part[index] for part in whole.point)),
             seeds=tuple(self.seeds[i] for i in rows) if self.seeds else (),
             messages=tuple(self.messages[i] for i in rows) if self.messages else (),

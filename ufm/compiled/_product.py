@@ -6,6 +6,8 @@ here the vectors are written down. Any target runs it: LLVM splits them where it
 
 from __future__ import annotations
 
+from typing import Any
+
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
@@ -25,7 +27,7 @@ FUSED = ("contract",)
 WIDTH = 4
 
 
-def _blocked(width: int):
+def _blocked(width: int) -> Any:
     def blocks(typingctx, C, A, B, rows, inner, columns, row_step, inner_step):
         signature = types.void(C, A, B, *(types.intp,) * 5)
 
@@ -114,8 +116,7 @@ def product(C, A, B, rows, inner, columns, row_step, inner_step):
         row_step: Distance of A's rows in memory.
         inner_step: Distance of A's entries in a row.
     """
-    # The compiler gives an intrinsic its first argument itself.
     if columns >= WIDTH:
-        _wide(C, A, B, rows, inner, columns, row_step, inner_step)  # pyright: ignore
+        _wide(C, A, B, rows, inner, columns, row_step, inner_step)
     else:
-        _narrow(C, A, B, rows, inner, columns, row_step, inner_step)  # pyright: ignore
+        _narrow(C, A, B, rows, inner, columns, row_step, inner_step)

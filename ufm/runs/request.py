@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ufm._spec import canonical, digest, spec
 from ufm.counts import check_count
 from ufm.methods import Method
+from ufm.problem_batch import ProblemBatch
 
 
 KIND = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -62,16 +63,17 @@ class RunSpec:
         """Digest of the canonical JSON; the stem of the chunk's three files."""
         return digest(self)
 
-    def problems(self) -> tuple[Any, ...]:
-        """The subject as a tuple of problems; a recipe is asked for its ``problems()``.
+    def problems(self) -> Sequence[Any]:
+        """The subject as problems; a recipe is asked for its ``problems()``.
 
         Returns:
-            One problem each.
+            One problem each: a tuple, or the `ProblemBatch` that a recipe makes.
         """
         if isinstance(self.subject, tuple | list):
             return tuple(self.subject)
         if hasattr(self.subject, "problems"):
-            return tuple(self.subject.problems())
+            found = self.subject.problems()
+            return found if isinstance(found, ProblemBatch) else tuple(found)
         return (self.subject,)
 
 

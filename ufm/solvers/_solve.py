@@ -13,6 +13,7 @@ from ufm.counts import check_count
 from ufm.methods import LBFGS, ClosedForm, Convex, GradientDescent, GradientFlow, Method, Newton
 from ufm.objective import Objective, Point
 from ufm.problem import Problem
+from ufm.problem_batch import ProblemBatch, distinct
 from ufm.solution import Solution, SolveError, checked_point
 from ufm.solvers import closed_form, convex, descent, flow, lbfgs, newton
 from ufm.solvers._result import Result
@@ -39,7 +40,8 @@ def solve(
     has its own status and its own numbers: alone and in a batch they are the same.
 
     Args:
-        problem: A problem, or several that differ only in class sizes, weights and strengths.
+        problem: A problem, or several that differ only in class sizes, weights and strengths; a
+            `ProblemBatch` of them costs least.
         method: Algorithm and its settings. Optimum methods work on class means; flows and
             descents on samples.
         seeds: Number of seeds (0, 1, ...), or the seeds themselves.
@@ -60,7 +62,10 @@ def solve(
     problems = _checked_problems(problem)
     seeds = _checked_seeds(seeds)
     device = _checked_device(device)
-    batch = tuple(p for p in problems for _ in seeds)
+    if isinstance(problems, ProblemBatch):
+        batch = problems.repeat(len(seeds))
+    else:
+        batch = tuple(p for p in problems for _ in seeds)
     batch_seeds = seeds * len(problems)
     with torch.no_grad():
         objective, result = _dispatch(batch, method, device, start, batch_seeds, callback)
@@ -85,7 +90,7 @@ def solve(
 
 
 def _dispatch(
-    problems: tuple[Problem, ...],
+    problems: Sequence[Problem],
     method: Method,
     device: torch.device,
     start: Point | None,
@@ -118,18 +123,21 @@ def _dispatch(
     return objective, run(start=x, seeds=seeds, callback=callback)
 
 
-def _on_class_means(problems: tuple[Problem, ...], device: torch.device) -> Objective:
-    for problem in {id(problem): problem for problem in problems}.values():
-        if not problem.has_minimiser:
-            raise ValueError(
-                "problem must have a minimiser (its infimum is not attained without a penalty "
-                f"on both factors), got loss={problem.loss} with reg={problem.reg}"
-            )
+def _on_class_means(problems: Sequence[Problem], device: torch.device) -> Objective:
+    if isinstance(problems, ProblemBatch):
+        hopeless = problems.without_minimiser()
+    else:
+        hopeless = next((each for each in distinct(problems) if not each.has_minimiser), None)
+    if hopeless is not None:
+        raise ValueError(
+            "problem must have a minimiser (its infimum is not attained without a penalty "
+            f"on both factors), got loss={hopeless.loss} with reg={hopeless.reg}"
+        )
     return Objective.stack(problems, problems[0].K if problems else 0, device=device)
 
 
 def _on_features(
-    problems: tuple[Problem, ...], device: torch.device, *, class_means: bool
+    problems: Sequence[Problem], device: torch.device, *, class_means: bool
 ) -> Objective:
     # A dynamics is never reduced silently: samples unless class means are asked for.
     M = 0
@@ -139,7 +147,7 @@ def _on_features(
 
 
 def _checked_start(
-    start: Point | None, problems: tuple[Problem, ...], objective: Objective
+    start: Point | None, problems: Sequence[Problem], objective: Objective
 ) -> Point | None:
     if start is None:
         return None
@@ -154,9 +162,11 @@ def _checked_start(
     return Point(*(t.to(objective.c) for t in x))
 
 
-def _checked_problems(problem: Problem | Sequence[Problem]) -> tuple[Problem, ...]:
+def _checked_problems(problem: Problem | Sequence[Problem]) -> Sequence[Problem]:
     if isinstance(problem, Problem):
         return (problem,)
+    if isinstance(problem, ProblemBatch):
+        return problem
     if not isinstance(problem, Sequence) or isinstance(problem, str):
         raise ValueError(f"problem must be a Problem or a sequence of them, got {problem!r}")
     for each in problem:
