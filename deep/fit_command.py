@@ -15,7 +15,7 @@ import torch
 from deep import saved
 from deep.collapse import Classifier, collapse
 from deep.data import load
-from deep.fit import METRICS, MODELS, Fit, Prediction, fit, shape_row
+from deep.fit import BAD, METRICS, MODELS, Fit, Prediction, fit, shape_row
 from deep.frame_fit import FramePrediction, predict_on_frame
 from deep.model import restore
 from deep.probe import linear_rule, save_features
@@ -23,6 +23,11 @@ from deep.saved import Saved
 from ufm.losses import CrossEntropy, FeatureLoss, Loss
 
 
+NONE = (
+    f"no model of free features explains this network: each leaves over more than {BAD:g} of the "
+    "gradient, and its prediction is of another network; the layers in front of the classifier, "
+    "or training that is not done, decide where the features go"
+)
 SHOWN = ("norm_W", "norm_H", "cos_mean", "cos_min", "cos_max", "angle_WH_mean", *METRICS)
 
 
@@ -158,7 +163,7 @@ def on_frame(found: FramePrediction) -> str:
     """
     row = found.as_row()
     names = {
-        "predicted": "the loss wants class means off the frame by",
+        "predicted": "at their lengths the loss wants class means off the frame by",
         "measured": "they are off the frame by",
         "between": "and off what the loss wants by",
     }
@@ -188,6 +193,8 @@ def report(found: Fit) -> str:
     lines.append(f"{'':14}  " + "  ".join(f"{name:>12}" for name in rows))
     for name in SHOWN:
         lines.append(f"{name:14}  " + "  ".join(f"{row[name]:>12.6g}" for row in rows.values()))
+    if not any(p.explains for p in found.predictions):
+        lines.append(NONE)
     return "\n".join(lines) + "\n"
 
 

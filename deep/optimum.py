@@ -130,10 +130,17 @@ def _(method: ETFDR | ETFCE | NearestETF, stored: Stored) -> Collapse:
 
 
 @_optimum.register
-def _(method: HierarchyMix | RBL, stored: Stored) -> Collapse:
-    # Both losses want long features: on the sphere of the measured length.
+def _(method: HierarchyMix, stored: Stored) -> Collapse:
+    # The loss wants long features: on the sphere of the measured length.
     start = _on_rows(stored, length(stored))
     return _measured(start.classifier.W, predict_on_frame(start, final_loss(stored)).features)
+
+
+@_optimum.register
+def _(method: RBL, stored: Stored) -> Collapse:
+    # All pairs of rows are alike, so by symmetry cross-entropy wants the centred rows.
+    W = network_of(stored).classifier.W
+    return _measured(W, length(stored) * unit(W - W.mean(0)))
 
 
 @_optimum.register

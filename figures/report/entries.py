@@ -27,6 +27,7 @@ WITNESSES = (
     EvidenceKind.NETWORK,
     EvidenceKind.COUNTEREXAMPLE,
 )
+MISSED = "network that missed its band"
 # Words of the assumptions (or of the subject and the statement) that tell what a claim is about.
 LOSSES = {
     "dot regression": "dot regression",
@@ -104,13 +105,20 @@ class Entry:
     repairs: tuple[str, ...]
     figures: tuple[str, ...]
 
-    def witnesses(self) -> dict[str, tuple[int, bool]]:
-        """How many checks of each kind there are, and whether all of them passed."""
+    def witnesses(self) -> dict[str, tuple[int, int]]:
+        """How many checks of each kind there are, and how many of them passed."""
         return {
-            kind.value: (len(own), all(r.evidence.passed for r in own))
+            kind.value: (len(own), sum(r.evidence.passed for r in own))
             for kind in WITNESSES
             if (own := [r for r in self.records if r.evidence.kind is kind])
         }
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of its evidence, and `MISSED` where a network missed its band."""
+        found = self.witnesses()
+        count, passed = found.get(EvidenceKind.NETWORK.value, (0, 0))
+        return (*found, *([MISSED] if passed < count else []))
 
 
 def entries(figures: Mapping[str, Sequence[str]]) -> dict[str, Entry]:

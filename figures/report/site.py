@@ -12,7 +12,7 @@ import jinja2
 from figures.report import entries as _entries
 from figures.report import explore, quantities, tables, turning
 from figures.report.bibliography import Paper, papers
-from figures.report.entries import ANY, WITNESSES, Entry
+from figures.report.entries import ANY, MISSED, WITNESSES, Entry
 from figures.report.examples import example
 from figures.report.formulas import mathml
 from figures.report.gallery import Shown, gallery
@@ -117,7 +117,7 @@ def report(figures: Sequence[Shown], out: Path) -> Pages:
         ("phases.html", explore.phases({figure.id for figure in figures})),
         ("frames.html", {"frames": turning.frames(), "claims": turning.CLAIMS}),
         ("flow.html", explore.flow(out / f"{explore.FLOW_FIGURE}.parquet")),
-        ("networks.html", {"networks": tables.networks()}),
+        ("networks.html", {"networks": tables.networks(), "geometries": tables.geometries()}),
         ("benchmarks.html", {"benchmarks": tables.benchmarks()}),
     ):
         files[name] = render(pages, name, page=name, **values)
@@ -177,11 +177,14 @@ def facets(found: Iterable[Entry]) -> dict[str, list[tuple[str, str]]]:
     statuses = {entry.status.value for entry in found}
     losses = {name for entry in found for name in entry.losses}
     balances = {name for entry in found for name in entry.balances}
+    kinds = {name for entry in found for name in entry.kinds}
+    order = (*(kind.value for kind in WITNESSES), MISSED)
     return {
         "paper": list(by_paper.items()),
         "loss": [(name, name) for name in sorted(losses, key=lambda name: (name == ANY, name))],
         "balance": [(name, name) for name in sorted(balances, key=lambda n: (n == ANY, n))],
         "status": [(name, name) for name in ORDER if name in statuses],
+        "witness": [(name, name) for name in order if name in kinds],
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,9 @@ from figures.report import origins
 
 
 BENCHMARKS = origins.ROOT / "benchmarks" / "results"
+PAGE = origins.ROOT / "docs" / "networks.md"
 HASH = 7
+_GEOMETRY = re.compile(r"<!-- geometry (\S+) -->\n(.*?)<!-- end -->", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,48 @@ def networks(root: Path = results.ROOT) -> list[Networks]:
         One table each.
     """
     return [_networks(table, root) for table in TABLES.values()]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where class means went, beside the optimum of each method's model.
+
+    Attributes:
+        name: Name of the table of networks.
+        title: What it shows.
+        header: Names of the columns.
+        rows: Cells, the first being the method.
+    """
+
+    name: str
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def geometries(page: Path = PAGE) -> list[Geometry]:
+    """The tables of geometry, as the documentation's page has them.
+
+    They take certified solutions, so they are read and not made; a test holds that page against the
+    result files.
+
+    Args:
+        page: The page.
+
+    Returns:
+        One table each; none where the page is not there.
+    """
+    text = page.read_text("utf-8") if page.exists() else ""
+    return [_geometry(name, body) for name, body in _GEOMETRY.findall(text)]
+
+
+def _geometry(name: str, body: str) -> Geometry:
+    cells = [
+        tuple(cell.strip() for cell in line.strip().strip("|").split("|"))
+        for line in body.splitlines()
+        if line.startswith("|")
+    ]
+    return Geometry(name, TABLES[name].title, cells[0], tuple(cells[2:]))
 
 
 def _benchmark(path: Path) -> Benchmark:

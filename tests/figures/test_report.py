@@ -187,6 +187,7 @@ def test_every_facet_that_occurs_can_be_chosen():
         assert set(entry.losses) <= set(dict(facets["loss"]))
         assert set(entry.balances) <= set(dict(facets["balance"]))
         assert entry.status.value in dict(facets["status"])
+        assert set(entry.kinds) <= set(dict(facets["witness"]))
 
 
 def test_every_statement_that_fails_is_in_the_catalogue_with_what_holds_instead(files, pages):
@@ -213,6 +214,19 @@ def test_a_failed_check_is_shown_as_failed(tmp_path, monkeypatch):
     assert "0 must equal &lt;1&gt;" in text
     assert "unsupported" in text
     assert "not committed" in text
+
+
+def test_a_network_that_missed_its_band_is_not_a_failed_theorem(tmp_path, monkeypatch):
+    record = {"claim": "fang2021.r0", "check": "networks.x", "kind": "network", "domain": "digits"}
+    records = [record | {"passed": passed} for passed in (True, False)]
+    evidence = claims.parse_evidence({"evidence": records})
+    monkeypatch.setattr(_entries, "load_evidence", lambda: evidence)
+    assert _entries.entries({})["fang2021.r0"].kinds == ("network", _entries.MISSED)
+    pages = site.report([], tmp_path)
+    assert "✗ missed its band" in pages["claims/fang2021.r0.html"].decode()
+    text = pages["index.html"].decode()
+    assert "missed the band,</span> of 2" in text
+    assert f'data-witness="network|{_entries.MISSED}"' in text
 
 
 def test_only_what_changed_is_written_and_pages_of_old_claims_go(tmp_path):

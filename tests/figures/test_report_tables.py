@@ -25,7 +25,8 @@ def store(root, seed: int, accuracy: float) -> None:
 
 def render(name: str, **values) -> str:
     shared = {"entries": {}, "figures": (), "commit": ""}
-    return site.render(site.environment(shared), name, page=name, **values).decode()
+    given = {"geometries": (), **values}
+    return site.render(site.environment(shared), name, page=name, **given).decode()
 
 
 def test_benchmarks_keep_every_number_and_say_what_is_missing(tmp_path):
@@ -72,6 +73,16 @@ def test_a_measured_row_names_its_runs(tmp_path):
         (RECIPE.name, 0, 12.5), (RECIPE.name, 1, 12.5),
     ]  # fmt: skip
     assert f"<code>{RECIPE.name}</code> seed 1" in render("networks.html", networks=[table])
+
+
+def test_geometry_is_that_of_the_documentation(tmp_path):
+    found = tables.geometries()
+    assert [table.name for table in found] == ["digits", "digits-lt", "fashion-lt"]
+    assert all(len(row) == len(t.header) for t in found for row in t.rows)
+    assert [len(t.rows) for t in found] == [len(TABLES[t.name].rows) for t in found]
+    text = render("networks.html", networks=[], geometries=found)
+    assert text.count("<tr>") == sum(len(t.rows) + 1 for t in found)
+    assert tables.geometries(tmp_path / "absent.md") == []
 
 
 def test_a_damaged_result_is_named_and_the_page_still_made(tmp_path):
