@@ -151,8 +151,7 @@ def stamp_of(figure: Figure, runs: list[Run], bundle: Bundle) -> str:
     """
     parts: list[Any] = [(run.key, run.content) for run in runs]
     parts += [bundle, _style.VERSION, mpl.__version__, pl.__version__, figure.claims, figure.title]
-    sources = [figure.source.read_bytes(), Path(str(_style.__file__)).read_bytes()]
-    return _digest(json.dumps(parts).encode() + b"\0".join(sources))[:16]
+    return _digest(json.dumps(parts).encode() + figure.code)[:16]
 
 
 def is_current(figure: Figure, out: Path, stamp: str) -> bool:

@@ -18,6 +18,7 @@ from ufm.runs import Chunk, RunSpec
 
 
 Axes = Mapping[str, Any]
+PRIVATE = re.compile(rb"^from figures\.(_\w+) import", re.MULTILINE)
 ID = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -50,7 +51,9 @@ class Figure:
         width: ``"half"`` a column, ``"full"`` the text width.
         aspect: Height over width.
         options: Keyword arguments of ``subplot_mosaic`` (ratios, projections).
-        source: File of its module; part of the stamp.
+        source: File of its module.
+        code: Text of that module and of those of this package that it draws with, as they were
+            imported: an edit during a build does not pass for what was drawn. Part of the stamp.
     """
 
     id: str
@@ -64,6 +67,7 @@ class Figure:
     aspect: float = 0.4
     options: Mapping[str, Any] = field(default_factory=dict)
     source: Path = Path()
+    code: bytes = b""
 
 
 _figures: dict[str, Figure] = {}
@@ -89,10 +93,30 @@ def figure(id: str, **fields: Any) -> Callable[[Callable], Callable]:
 
     def register(draw: Callable) -> Callable:
         source = Path(str(sys.modules[draw.__module__].__file__))
-        _figures[id] = Figure(id=id, draw=draw, source=source, **fields)
+        code = b"\0".join(code_of(draw.__module__).values())
+        _figures[id] = Figure(id=id, draw=draw, source=source, code=code, **fields)
         return draw
 
     return register
+
+
+def code_of(module: str) -> dict[str, bytes]:
+    """Text of a module, of the style, and of the private modules of this package it imports from.
+
+    Args:
+        module: Full name of an imported module.
+
+    Returns:
+        Texts by name, the module's own first.
+    """
+    texts: dict[str, bytes] = {}
+    waiting = ["figures._style", module]
+    while waiting:
+        name = waiting.pop()
+        if name not in texts and name != __name__:
+            texts[name] = Path(str(importlib.import_module(name).__file__)).read_bytes()
+            waiting += [f"figures.{part.decode()}" for part in PRIVATE.findall(texts[name])]
+    return texts
 
 
 def registry() -> Mapping[str, Figure]:

@@ -19,7 +19,9 @@ BUNDLES: tuple[Bundle, ...] = ("icml2024", "neurips2024", "iclr2024")
 
 # Raised when something here changes what is drawn without changing this file's text.
 VERSION = 1
-SMALLEST_POINTS = 7.0
+SMALLEST_POINTS, LARGEST_POINTS = 7.0, 8.0
+# Heights are those of the widest venue: a narrower one loses width, not room for the curves.
+HEIGHT_OF = {"half": 3.25, "full": 6.75}
 
 NAVY, VERMILION, TEAL, GOLD = "#16325c", "#b83c14", "#36a898", "#f0bb3a"
 SERIES = (NAVY, VERMILION, TEAL, GOLD)
@@ -63,7 +65,7 @@ def rc(bundle: Bundle, width: Literal["half", "full"], aspect: float) -> dict[st
     Args:
         bundle: Name of a tueplots bundle.
         width: ``"half"`` or ``"full"``; one-column venues scale by one half.
-        aspect: Height over width.
+        aspect: Height over the width in inches of the widest venue.
 
     Returns:
         rcParams.
@@ -82,10 +84,10 @@ def rc(bundle: Bundle, width: Literal["half", "full"], aspect: float) -> dict[st
         case _:
             raise ValueError(f"bundle must be one of {', '.join(BUNDLES)}, got {bundle!r}")
     size = float(settings["figure.figsize"][0])
-    settings["figure.figsize"] = (size, size * aspect)
+    settings["figure.figsize"] = (size, HEIGHT_OF[width] * aspect)
     for name, value in settings.items():
         if name.endswith("size") and isinstance(value, int | float):
-            settings[name] = max(float(value), SMALLEST_POINTS)
+            settings[name] = min(max(float(value), SMALLEST_POINTS), LARGEST_POINTS)
     return {**settings, **_SERIF, **_LOOK}
 
 

@@ -227,7 +227,7 @@ def draw_trace(rows: pl.DataFrame, axes) -> None:
             {"SCS": "SCS", "CLARABEL": "Clarabel"}[solver], (1, gap), xytext=(0, 2),
             xycoords=("axes fraction", "data"), textcoords="offset points", ha="right",
         )  # fmt: skip
-    axes.legend(loc=(0.01, 0.13))
+    axes.legend(loc="upper right")
 
 
 def draw_reported(rows: pl.DataFrame, axes) -> None:
@@ -255,7 +255,7 @@ def draw_reported(rows: pl.DataFrame, axes) -> None:
     )
     axes.set_yticks([-1e-4, -1e-6, -1e-8, 0, 1e-8, 1e-6, 1e-4])
     axes.minorticks_off()
-    axes.set_xticks(range(len(names)), names)
+    axes.set_xticks(range(len(names)), [name.replace(", ", "\n") for name in names])
     axes.set_xlabel("instance, $E_W=1$, $E_H=5$")
     axes.set_ylabel("reported $-$ proved bound (nats)")
     axes.legend(loc="upper left", ncols=2, columnspacing=1.0, handletextpad=0.1)

@@ -278,7 +278,7 @@ def draw_noise(rows: pl.DataFrame, axes, *, k: int) -> None:
         _points(axes, own.filter(part="drawn", rule=rule), "noise", index)
     axes.set_xscale("log")
     axes.set_xlim(2e-3, 20)
-    axes.set_xlabel("noise, standard deviation an entry")
+    axes.set_xlabel("noise (standard deviation)")
 
 
 def _points(axes, rows: pl.DataFrame, x: str, index: int, shift: float = 0.0) -> None:

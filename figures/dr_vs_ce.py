@@ -10,7 +10,7 @@ import torch
 
 import ufm
 from figures._registry import Axes, Job, figure
-from figures._style import INK, SERIES, SMALLEST_POINTS, letter
+from figures._style import INK, SERIES, letter
 from ufm._spec import spec
 from ufm.geometry import frame
 from ufm.objective import Point
@@ -231,5 +231,6 @@ def draw(rows: pl.DataFrame, axes: Axes) -> None:
     first = axes[f"{REGIMES[0][0]:g}"]
     first.set_ylabel("angle to classifier row (rad)")
     first.plot([], [], ":", color=INK, label="predicted")
-    first.legend(loc="lower left", fontsize=SMALLEST_POINTS)
+    handles, labels = first.get_legend_handles_labels()
+    first.figure.legend(handles, labels, loc="outside lower center", ncols=3)
     letter(axes, tuple(axes))

@@ -75,3 +75,12 @@ def test_ids_are_unique_and_well_formed(monkeypatch):
         figure("rank-loss")
     with pytest.raises(ValueError, match="id must be lower-case"):
         figure("Rank loss")
+
+
+def test_the_code_of_a_figure_includes_what_it_draws_with():
+    registry()
+    assert all(b"SMALLEST_POINTS, LARGEST_POINTS" in target.code for target in registry().values())
+    found = _registry.code_of("figures.network_gram")
+    assert next(iter(found)) == "figures.network_gram"
+    assert set(found) >= {"figures._style", "figures._network_results"}
+    assert registry()["network-gram"].code == b"\0".join(found.values())
