@@ -6,7 +6,7 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import core, frames, losses, measure, resnet_floor
+from benchmarks import core, flow, frames, losses, measure, resnet_floor, scaling
 
 
 BENCHMARKS = {
@@ -15,6 +15,11 @@ BENCHMARKS = {
     "batch": core.batch,
     "closed_forms": core.closed_forms,
     "start_up": core.start_up,
+    "flow": flow.flow,
+    "descents": flow.descents,
+    "scaling_classes": scaling.scaling_classes,
+    "scaling_samples": scaling.scaling_samples,
+    "scaling_batch": scaling.scaling_batch,
     "frames": frames.frames,
     "frame_losses": losses.losses,
     "resnet_floor": resnet_floor.resnet_floor,
