@@ -3,6 +3,11 @@
 `deep.building.build` makes the head and the losses of `ufm` from a method. ``d = 0`` keeps the
 network's width as the dimension of the features; another number puts a linear layer there
 ("feature widening", where a frame needs more dimensions than the network has).
+
+Not here: contrast with k positives (KCL). Its first stage takes two augmentations an image, a
+momentum encoder and a queue of 65,536 keys, and its second is a training of its own, a classifier
+on frozen features with class-balanced sampling; a recipe is one training with one view an image.
+The loss alone is `ufm.KPositives`.
 """
 
 from __future__ import annotations
