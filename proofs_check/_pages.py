@@ -18,6 +18,7 @@ import sympy as sp
 
 from proofs_check._harness import FAILURES, Check, time_limit
 from proofs_check._proof import EXACT, Proof, Relation, Step, by_name
+from proofs_check._table import unproved
 from proofs_check.papers import registered
 from ufm.claims import Claim, EvidenceKind, registry
 
@@ -186,6 +187,8 @@ def _claim(
         yield f"Assumes: {prose('; '.join(a.name for a in claim.assumptions))}."
     if claim.uses:
         yield from ("", f"Uses: {', '.join(map(_link, claim.uses))}.")
+    if reason := unproved(claim, (check.kind for check in checks)):
+        yield from ("", reason)
     settled = {step for check in checks for step in check.steps}
     open_steps = [step for step in claim.steps if step not in settled]
     if open_steps:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from proofs_check._record import SMALL, rounded
-from ufm.claims import Claim, Evidence, EvidenceKind, registry, status
+from ufm.claims import Claim, Evidence, EvidenceKind, Kind, registry, status
 
 
 TABLE_PATH = Path(__file__).parents[1] / "CLAIMS.md"
@@ -70,6 +70,27 @@ def write(evidence: Sequence[Evidence], path: Path) -> None:
     partial.replace(path)
 
 
+def unproved(claim: Claim, kinds: Iterable[EvidenceKind]) -> str:
+    """Why a statement stands without symbolic evidence.
+
+    Args:
+        claim: The claim.
+        kinds: Kinds of its evidence.
+
+    Returns:
+        One sentence; empty if there is symbolic evidence.
+    """
+    if EvidenceKind.SYMBOLIC in kinds:
+        return ""
+    if claim.fails:
+        return "Not proved but refuted: an explicit counter-example settles it."
+    if claim.kind is Kind.CONJECTURE:
+        return "A conjecture: we know of no proof for general K, so its evidence is numbers alone."
+    if claim.kind is Kind.EMPIRICAL:
+        return "An observation on trained networks: measured, not proved."
+    return "Checked in numbers only."
+
+
 def _statement(claim: Claim) -> str:
     if not claim.fails:
         return claim.statement
@@ -84,6 +105,8 @@ def _section(claim: Claim, evidence: Sequence[Evidence]) -> list[str]:
     lines = ["", f"### {claim.id}", "", "$$", claim.formula, "$$", "", about]
     if claim.uses:
         lines += ["", f"Uses: {', '.join(f'`{id}`' for id in claim.uses)}."]
+    if reason := unproved(claim, (e.kind for e in evidence)):
+        lines += ["", reason]
     missing = [step for step in claim.steps if not any(step in e.steps for e in evidence)]
     if missing:
         lines += ["", f"Steps of the proof not checked symbolically: {', '.join(missing)}."]

@@ -17,7 +17,7 @@ from proofs_check._optima import (
     optimum,
     spread,
 )
-from proofs_check.catalogue import step_problem
+from proofs_check.catalogue import ridge_problem, step_problem
 from proofs_check.predictions import applicable
 from ufm import LBFGS, certify, distance, polish, solve, solvers
 from ufm.claims import EvidenceKind
@@ -40,6 +40,7 @@ from ufm.theory.fang2021_collapse import (
     RANK_DROP,
     THM5,
 )
+from ufm.theory.zhu2021 import REFINED_RIDGE_GAP
 
 
 # (K_A, K_B, E_W, E_H, R_0): thresholds found by bisection on certified solutions and by the closed
@@ -106,7 +107,23 @@ def random_starts(measure: Measurement) -> None:
 def order_of_the_gaps(measure: Measurement) -> None:
     """Slope of log gap on log noise: two refined, one raw; the gap bounds the true excess."""
     tail = Problem(K=10, d=10, n=LONG_TAIL, reg=AverageBudget(1.0, 5.0))
-    for name, problem in (("step", step_problem(5, 5, 10.0, (1.0, 5.0))), ("tail", tail)):
+    _orders(measure, (("step", step_problem(5, 5, 10.0, (1.0, 5.0))), ("tail", tail)))
+
+
+@evidence(
+    REFINED_RIDGE_GAP,
+    EvidenceKind.NUMERIC,
+    domain="n = (15, 15, 6, 6, 6), ridge 8e-3 per sample, and the long tail of 10 classes, ridge "
+    "1e-2 per class mean; noise 1e-5 and 1e-3",
+)
+def order_with_ridges(measure: Measurement) -> None:
+    """The same slopes with ridges per sample and per class mean."""
+    tail = ridge_problem(LONG_TAIL, 1e-2, per_mean=True)
+    _orders(measure, (("step", ridge_problem((15, 15, 6, 6, 6), 8e-3)), ("tail", tail)))
+
+
+def _orders(measure: Measurement, problems: tuple[tuple[str, Problem], ...]) -> None:
+    for name, problem in problems:
         best = optimum(problem).solution
         gaps, raw_gaps = [], []
         for noise in (1e-5, 1e-3):

@@ -71,7 +71,12 @@ def _without_multipliers(proof: Proof) -> None:
         -(g**2),
         "no multipliers: no curvature in beta, so the form is indefinite",
     )
-    w_v = sp.Symbol("w_v", real=True)
-    u_1, u_2 = sp.symbols("u_1 u_2", real=True)
-    u = sp.Matrix([[u_1, u_2, -u_1 - u_2]])
-    proof.zero(u * sp.ones(3, 1) * w_v, "<W, u v'> = (1'u)(w.v) = 0, written for K = 3")
+    d = sp.Symbol("p", positive=True, integer=True)
+    u, ones = sp.MatrixSymbol("u", K, 1), sp.MatrixSymbol("one", K, 1)
+    w, v = sp.MatrixSymbol("w", d, 1), sp.MatrixSymbol("v", d, 1)
+    C = sp.Identity(K) - ones * ones.T / K
+    inner = w * ones.T * C * u  # W'u for W = 1w', u centred by C; <W, u v'> = v'W'u
+    proof.zero(
+        v.T * inner - v.T * w * (ones.T * u - (ones.T * ones) * ones.T * u / K),
+        "<W, u v'> = (w.v)(1'u) = 0 for a centred u, since 1'1 = K",
+    )

@@ -1,4 +1,4 @@
-"""Proof that the refined gap is of second order in the distance of the factors to an optimum."""
+"""The refined gap is of second order in the distance of the factors to an optimum."""
 
 from __future__ import annotations
 
@@ -11,12 +11,20 @@ from proofs_check._proof import Proof
 from proofs_check.zhu2021 import K
 from ufm.claims import EvidenceKind
 from ufm.theory.fang2021 import REFINED_GAP
+from ufm.theory.zhu2021 import REFINED_RIDGE_GAP
 
 
 mu = sp.Symbol("mu", positive=True)
 r = sp.Symbol("r", positive=True, integer=True)
 
 
+@evidence(
+    REFINED_RIDGE_GAP,
+    EvidenceKind.SYMBOLIC,
+    domain="all K, class shares, D = diag(D_k) > 0, ridges, d >= K-1; near an optimum of rank r, "
+    "the trial rank r",
+    steps=("factor defect", "bracket", "divergence", "dual matrix"),
+)
 @evidence(
     REFINED_GAP,
     EvidenceKind.SYMBOLIC,
@@ -35,6 +43,10 @@ def second_order_gap(proof: Proof) -> None:
     most :math:`|W||H| = \tau`. The columns of Y are centred, since those of G are and
     :math:`1^\top U_r = 0` for a centred Z, so Q' is column-stochastic once it is non-negative,
     as it is near Q* > 0.
+
+    For ridges read ``H D^(1/2)`` for H, ``Z D^(1/2)`` for Z, ``Y D^(-1/2)`` for Y, lam for mu and
+    :math:`\tfrac12|W|^2+\tfrac12|H|^2` for tau, which is then lam^(-1) times the two ridges: the
+    same steps, and no budget that would have to be used.
     """
     _factor_defect(proof)
     _bracket(proof)

@@ -187,8 +187,7 @@ def mix_of_losses(proof: Proof) -> None:
         share / alpha * (K - 1) * sp.exp(-rho * mu),
         "alpha |W(u - w_y)|^2 <= L(u) <= L(w_y) = (1-alpha) CE(rho W w_y) <= this",
     )
-    fixed = total.subs({K: 3, mu: 1, share: sp.Rational(1, 2)})
-    proof.limit(fixed, rho, sp.oo, 0, "which vanishes as rho grows (shown for K = 3, mu_y = 1)")
+    proof.limit(total.subs(K, 2 + k2), rho, sp.oo, 0, "which vanishes as rho grows (K = 2 + k)")
     a = sp.Symbol("a", positive=True)
     flat = (1 - a) * sp.log(1 + (K - 1) * sp.exp(-rho * K / (K - 1)))
     proof.assume(a < 1)
@@ -222,11 +221,12 @@ def margin_limit(proof: Proof) -> None:
         "log(1 + exp(-rho g)) <= CE <= log(1 + (K-1) exp(-rho g)): one to K-1 terms up to that",
     )
     # CE(u_rho) <= CE(u*): exp(-rho g) <= (K-1) exp(-rho g*).
-    least = proof.term("least margin", best - sp.log(K - 1) / rho)
+    others = 1 + k2  # K - 1 = 1 + k
+    least = proof.term("least margin", best - sp.log(others) / rho)
     proof.equal(
-        sp.expand_log(sp.log(sp.exp(-rho * best) * (K - 1)).subs(K, 3)),
-        sp.expand_log((-rho * least).subs(K, 3)),
-        "so g(u_rho) >= g* - log(K-1)/rho (logarithms, written for K = 3)",
+        sp.expand_log(sp.log(sp.exp(-rho * best) * others)),
+        -rho * least,
+        "so g(u_rho) >= g* - log(K-1)/rho (K - 1 = 1 + k)",
     )
     chord2, defect = sp.symbols("delta2 eps", positive=True)
     middle2 = 1 - proof.term("chord", chord2 / 4)
@@ -239,7 +239,7 @@ def margin_limit(proof: Proof) -> None:
     found = sp.solve(sp.Eq(1 - chord2 / 4, (1 - defect) ** 2), chord2)[0]
     proof.equal(8 * defect - found, 4 * defect**2, "delta^2 <= 4(1 - (1-eps)^2) <= 8 eps")
     proof.equal(
-        8 * (best - least) / (2 * best), 4 * sp.log(K - 1) / (rho * best), "which is the bound"
+        8 * (best - least) / (2 * best), 4 * sp.log(others) / (rho * best), "which is the bound"
     )
 
 

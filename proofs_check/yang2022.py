@@ -77,6 +77,14 @@ def fixed_frame_optimum(proof: Proof) -> None:
         bound.subs(a, scale), symmetric_loss(K * s / (K - 1)), "tangent inequality at a = Ks/(K-1)"
     )
     proof.equal(-s / (K - 1) - s, -scale, "h = sqrt(E_H/E_W) w_k has these differences: equality")
+    inner, norm2 = sp.symbols("wh hh", real=True)
+    ratio = proof.term("ratio", sp.sqrt(E_H / E_W))
+    proof.equal(
+        2 * ratio * (s - inner),
+        (norm2 - 2 * ratio * inner + ratio**2 * E_W) + (E_H - norm2),
+        "s - w_k.h is |h - sqrt(E_H/E_W) w_k|^2 + (E_H - |h|^2) but for a factor: zero, as "
+        "equality asks, only at this h: the minimiser is unique",
+    )
 
 
 @evidence(

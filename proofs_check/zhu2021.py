@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sympy as sp
 import torch
 
@@ -52,13 +54,23 @@ def tangent_inequality(proof: Proof) -> None:
 
     What is left is one convex function of m above its tangent at m = -a.
     """
-    m = sp.Symbol("m", real=True)
+    m, x = sp.Symbol("m", real=True), sp.Symbol("x", real=True)
+    above = proof.term("exponential", sp.exp(x)) - (1 + x)
+    e = sp.Symbol("e", positive=True)
+    proof.zero(above.subs(x, 0), "e^x = 1 + x at 0")
+    slope: Any = sp.diff(above, x)
+    proof.positive(slope.subs(x, sp.log(1 + e)), "e^x - 1 - x rises after, at x = log(1 + e)")
+    proof.positive(
+        -slope.subs(x, -sp.log(1 + e)),
+        "and falls before: e^x >= 1 + x, equality at 0 only; with x = s_j - m, whose sum is 0, "
+        "sum_j e^{s_j} >= (K-1) e^m",
+    )
     f = sp.log(1 + (K - 1) * sp.exp(m))
     proof.equal(f.subs(m, -a), symmetric_loss(a), "value at the point of contact")
-    slope = proof.term("slope", 1 / (sp.exp(a) + K - 1))
+    contact = proof.term("slope", 1 / (sp.exp(a) + K - 1))
     proof.equal(
         sp.diff(f, m).subs(m, -a) * (m + a),
-        slope * (K - 1) * (m + a),
+        contact * (K - 1) * (m + a),
         "tangent at m = -a; (K-1)(m+a) is the sum of the s_j + a",
     )
     curvature = sp.simplify(sp.diff(f, m, 2)).subs(K, 2 + k2)

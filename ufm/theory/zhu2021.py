@@ -203,6 +203,23 @@ GAP = register(
     )
 )
 
+REFINED_RIDGE_GAP = register(
+    Claim(
+        id="zhu2021.refined-gap",
+        kind=Kind.OURS,
+        statement="The dual matrix of the ridge model can be refined like that of the layer-peeled "
+        "model (its part on the singular vectors of Z D^(1/2) set to -lam U V', the rest clipped "
+        "at lam): the certified gap is of second order in the distance of the factors to an "
+        "optimal pair (the trial rank that of the optimum).",
+        formula=r"YD^{-1/2}=-\lambda U_rV_r^\top+\mathrm{clip}(P_U^\perp GD^{-1/2}P_V^\perp,"
+        r"\lambda):\quad\text{gap}=O(\varepsilon^2)",
+        source=OURS,
+        assumptions=(CROSS_ENTROPY, RIDGE, LEARNABLE, NO_BIAS, ETF_FITS),
+        steps=("factor defect", "bracket", "divergence", "dual matrix"),
+        uses=("zhu2021.ridge-gap", "zhu2021.two-factor", "fang2021.refined-gap"),
+    )
+)
+
 STRICT_SADDLE = register(
     Claim(
         id="zhu2021.strict-saddle",
