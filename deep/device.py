@@ -1,4 +1,4 @@
-"""Which device: checked before anything is loaded or built."""
+"""Devices: checked before anything is loaded or built; their streams behind a failed capture."""
 
 from __future__ import annotations
 
@@ -32,3 +32,13 @@ def checked(device: torch.device | str) -> torch.device:
             f"device must be one of {torch.cuda.device_count()} GPUs, got {str(device)!r}"
         )
     return found
+
+
+def leave_capture(device: torch.device) -> None:
+    """Go back to the default stream: a capture that fails to end leaves its own as the current one.
+
+    Args:
+        device: Where the capture was.
+    """
+    if device.type == "cuda":
+        torch.cuda.set_stream(torch.cuda.default_stream(device))

@@ -9,6 +9,7 @@ import torch
 
 from deep.data.augment import normalised
 from deep.data.images import Images
+from deep.device import leave_capture
 from deep.probe import evaluating
 from deep.step import Step
 from ufm._typing import Float, Int, Tensor
@@ -109,6 +110,7 @@ class Evaluation:
             raise
         except RuntimeError:
             self._refused = True  # uncaptured it takes some launches more, once an epoch
+            leave_capture(self.step.device)
         else:
             self._graph = graph
 

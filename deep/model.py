@@ -57,6 +57,23 @@ class Model(nn.Module):
         return self.head.logits(self.features(x))
 
 
+def moving(model: nn.Module) -> dict[str, Tensor]:
+    """What training moves: parameters, and the running statistics of batch norms.
+
+    Args:
+        model: The network.
+
+    Returns:
+        Tensors in the network's own places, by name, without gradient.
+    """
+    learned = {name for name, _ in model.named_parameters()}
+    return {
+        name: t
+        for name, t in model.state_dict().items()
+        if name in learned or name.endswith((".running_mean", ".running_var"))
+    }
+
+
 @dataclass(frozen=True)
 class Shape:
     """What of the data a network depends on.

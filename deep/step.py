@@ -17,8 +17,9 @@ from deep.building import AnyLoss, Built
 from deep.data.augment import augmented, mixed, normalised
 from deep.data.images import ImageSet
 from deep.data.plan import EpochPlan
+from deep.device import leave_capture
 from deep.distributed import ALONE, World
-from deep.model import Model
+from deep.model import Model, moving
 from deep.objective import Objective, optimiser, sample_losses
 from deep.recipe import Recipe
 from ufm._typing import Float, Int, Tensor
@@ -177,9 +178,7 @@ class Step:
     def _refuse(self, what: str, error: Exception) -> None:
         reason = f"{what} refused: {str(error).strip().partition(chr(10))[0]}"
         self.refused = f"{self.refused}, {reason}" if self.refused else reason
-        if self.device.type == "cuda":
-            # A capture that fails to end leaves its stream as the current one.
-            torch.cuda.set_stream(torch.cuda.default_stream(self.device))
+        leave_capture(self.device)
 
     @property
     def engine(self) -> str:
@@ -380,20 +379,3 @@ class Step:
             It; nothing on a CPU.
         """
         return contextlib.nullcontext() if self.stream is None else torch.cuda.stream(self.stream)
-
-
-def moving(model: torch.nn.Module) -> dict[str, Tensor]:
-    """What training moves: parameters, and the running statistics of batch norms.
-
-    Args:
-        model: The network.
-
-    Returns:
-        Tensors in the network's own places, by name, without gradient.
-    """
-    learned = {name for name, _ in model.named_parameters()}
-    return {
-        name: t
-        for name, t in model.state_dict().items()
-        if name in learned or name.endswith((".running_mean", ".running_var"))
-    }

@@ -183,6 +183,8 @@ def _step(recipe: Recipe, data: ImageSet, seed: int) -> Step:
 def convolution_seconds(recipe: Recipe, *, device: torch.device, count: int = 3) -> float:
     """Time that the bare convolutions of a step take, forward and backward, each alone.
 
+    In the memory format of the trainer, which is the faster one.
+
     Args:
         recipe: Network and batch.
         device: Where.
@@ -192,7 +194,8 @@ def convolution_seconds(recipe: Recipe, *, device: torch.device, count: int = 3)
         Seconds a step.
     """
     data = random_images(recipe, N=200)
-    model = assemble(recipe, shape_of(data), seed=0)[0].to(device)
+    model = assemble(recipe, shape_of(data), seed=0)[0]
+    model = model.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     calls: list[tuple[nn.Conv2d, torch.Size]] = []
 
     def note(layer: nn.Conv2d, inputs: tuple[Tensor, ...], _: Tensor) -> None:
@@ -211,7 +214,8 @@ def convolution_seconds(recipe: Recipe, *, device: torch.device, count: int = 3)
 
     total = 0.0
     for i, (layer, shape) in enumerate(calls):
-        inputs = torch.randn(shape, device=device, requires_grad=i > 0)
+        inputs = torch.randn(shape, device=device).contiguous(memory_format=torch.channels_last)
+        inputs.requires_grad_(i > 0)
         upstream = torch.randn_like(layer(inputs))
         total += _seconds(functools.partial(once, layer, inputs, upstream), device, count=count)
     return total
