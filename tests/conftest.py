@@ -14,7 +14,7 @@ import hypothesis
 TORCH_FREE = {
     "ufm._lazy", "ufm._shapes", "ufm._spec", "ufm._typing",
     "ufm.counts", "ufm.status", "ufm.methods",
-    "ufm.problem", "ufm.claims", "ufm.cli", "ufm.geometry.specs", "ufm.losses",
+    "ufm.problem", "ufm.problem_batch", "ufm.claims", "ufm.cli", "ufm.geometry.specs", "ufm.losses",
     "ufm.center_counts", "ufm.geometry.similarity", "ufm.geometry.tree_network",
     "ufm.hierarchy._parse", "ufm.hierarchy.tree",
 }  # fmt: skip

@@ -60,20 +60,19 @@ class ProblemBatch(Sequence[Problem]):
         given = {"weights": self._given("weights", 2)} | {
             name: self._given(name, 1) for name in STRENGTHS
         }
-        arrays: dict[str, np.ndarray] = {
-            name: array for name, array in given.items() if array is not None
-        }
-        if not any(np.ndim(getattr(self, name)) for name in given):
+        arrays = {name: array for name, array in given.items() if array is not None}
+        sizes = [len(a) for name, a in arrays.items() if np.ndim(getattr(self, name)) == a.ndim]
+        if not sizes:
             raise ValueError("weights or a strength must be an array, got none")
-        size = max(map(len, arrays.values()))
+        size = max(sizes)
+        if not size:
+            raise ValueError("problems must hold at least one problem, got none")
         for name, array in arrays.items():
-            if np.ndim(getattr(self, name)) and len(array) != size:
+            if np.ndim(getattr(self, name)) == array.ndim and len(array) != size:
                 raise ValueError(f"{name} must have B={size} rows as the others, got {len(array)}")
             array = np.array(np.broadcast_to(array, (size, *array.shape[1:])))
             array.setflags(write=False)
             object.__setattr__(self, name, array)
-        if not size:
-            raise ValueError("problems must hold at least one problem, got none")
         if self.pi.min() < sys.float_info.min:
             row = int(self.pi.min(1).argmin())
             raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -144,3 +145,25 @@ class Certificate:
         for k, (lower, upper) in enumerate(self.bracket or ()):
             lines[k] += f", proved {lower!r} <= optimum <= {upper!r}"
         return "\n".join(lines)
+
+
+def joined(parts: Sequence[Certificate]) -> Certificate:
+    """One certificate of several batches.
+
+    Args:
+        parts: In order.
+
+    Returns:
+        The certificate of the whole batch.
+    """
+    first = parts[0]
+    tensors = {
+        name: torch.cat([getattr(part, name) for part in parts])
+        for name, value in first.__dict__.items()
+        if isinstance(value, torch.Tensor)
+    }
+    bracket = None
+    if first.bracket is not None:
+        bracket = tuple(pair for part in parts for pair in part.bracket or ())
+    bound = tuple(name for part in parts for name in part.bound)
+    return replace(first, bound=bound, bracket=bracket, **tensors)

@@ -8,8 +8,9 @@ from typing import Any, Literal
 import torch
 
 from ufm._linalg import centre_columns
+from ufm._pieces import pieces
 from ufm._typing import Float, Int, Tensor
-from ufm.certificates._certificate import Certificate
+from ufm.certificates._certificate import Certificate, joined
 from ufm.certificates._dual import Bound, dual_value, finite_or_zero, zero_bound
 from ufm.certificates._fused import fused_certificate, is_fused
 from ufm.certificates._means import Means, Reduced, reduce_point
@@ -35,6 +36,8 @@ from ufm.problem import (
 from ufm.solution import Solution
 
 
+# K x K matrices alive at once while an instance is certified, its point and products included.
+FLOAT, MATRICES = 8, 40
 # Singular values of the logits below this share of their scale do not count towards the rank.
 RANK_TOLERANCE = 1e-6
 
@@ -67,7 +70,10 @@ def certify(
         raise ValueError(f"engine must be 'auto' or 'tensors', got {engine!r}")
     if rigorous:
         check_balls(sol.problems)
-    elif engine == "auto" and is_fused(sol):
+    parts = _pieces(sol)
+    if len(parts) > 1:
+        return joined([certify(part, rigorous=rigorous, engine=engine) for part in parts])
+    if not rigorous and engine == "auto" and is_fused(sol):
         certificate, loose = fused_certificate(sol)
         if len(loose):
             points = replace(sol, seeds=(), messages=())  # all that is not the point's own
@@ -79,6 +85,16 @@ def certify(
     best = best.best(zero_bound(reduced.means, "infimum"))
     certificate = _assemble(reduced, raw, best, shape=sol.batch_shape)
     return replace(certificate, bracket=brackets(sol, best)) if rigorous else certificate
+
+
+def _pieces(sol: Solution) -> list[Solution]:
+    # The batch itself, or parts of it that fit into memory; without what is not the point's own.
+    K, M = sol.problems[0].K, sol.H.shape[-1]
+    found = list(pieces(len(sol), FLOAT * MATRICES * K * max(K, M, sol.W.shape[-1]), sol.H.device))
+    if len(found) < 2:
+        return [sol]
+    points, whole = replace(sol, seeds=(), messages=()), torch.arange(len(sol))
+    return [points.select(whole[piece]) for piece in found]
 
 
 def first_certificate(sol: Solution) -> Certificate:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import torch
 
+from ufm._pieces import pieces
 from ufm._typing import Tensor
 from ufm.counts import check_count
 from ufm.methods import LBFGS, ClosedForm, Convex, GradientDescent, GradientFlow, Method, Newton
@@ -17,6 +18,7 @@ from ufm.problem_batch import ProblemBatch, distinct
 from ufm.solution import Solution, SolveError, checked_point
 from ufm.solvers import closed_form, convex, descent, flow, lbfgs, newton
 from ufm.solvers._result import Result
+from ufm.solvers._split import bytes_an_instance, joined
 from ufm.solvers.fused import engine
 from ufm.status import STATUSES, Status
 
@@ -37,7 +39,9 @@ def solve(
     """Solve one problem or a batch of equal static shape, from one or several seeds.
 
     The batch is problems x seeds, problem-major, and always has one batch axis. Every instance
-    has its own status and its own numbers: alone and in a batch they are the same.
+    has its own status and its own numbers: alone and in a batch they are the same. A batch that
+    would need more than half of the free memory is solved in pieces, one after another, which a
+    callback sees.
 
     Args:
         problem: A problem, or several that differ only in class sizes, weights and strengths; a
@@ -68,12 +72,19 @@ def solve(
         batch = tuple(p for p in problems for _ in seeds)
     batch_seeds = seeds * len(problems)
     with torch.no_grad():
-        objective, result = _dispatch(batch, method, device, start, batch_seeds, callback)
-        value = objective.value(result.point) if result.value is None else result.value
+        parts, values = [], []
+        for piece in _pieces(batch, method, device, watched=callback is not None):
+            begins = _rows(start, piece, len(batch))
+            objective, part = _dispatch(
+                batch[piece], method, device, begins, batch_seeds[piece], _shifted(callback, piece)
+            )
+            parts.append(part)
+            values.append(objective.value(part.point) if part.value is None else part.value)
+        result = joined(parts)
     solution = Solution(
         problems=batch,
         point=result.point,
-        value=value,
+        value=torch.cat(values),
         code=result.code,
         steps=result.steps,
         grad_norm=result.grad_norm,
@@ -87,6 +98,31 @@ def solve(
     if throw:
         _raise_unless_converged(solution)
     return solution
+
+
+def _pieces(
+    batch: Sequence[Problem], method: Method, device: torch.device, *, watched: bool
+) -> Iterator[slice]:
+    problem, columns, fused = batch[0], batch[0].K, False
+    if isinstance(method, GradientFlow | GradientDescent) and not method.class_means:
+        columns = problem.N
+    if isinstance(method, LBFGS):
+        fused = engine.is_fused(method, problem, device, watched=watched)
+    each = bytes_an_instance(problem, method, columns, fused=fused)
+    return pieces(len(batch), each, device)
+
+
+def _rows(start: Point | None, piece: slice, count: int) -> Point | None:
+    # Starts of a piece; one point is the start of all, and a wrong number of them is told later.
+    if start is None or start.W.ndim != 3 or start.W.shape[0] != count:
+        return start
+    return Point(*(t[piece] for t in start))
+
+
+def _shifted(callback: Callback | None, piece: slice) -> Callback | None:
+    if callback is None or not piece.start:
+        return callback
+    return lambda count, slots, point: callback(count, slots + piece.start, point)
 
 
 def _dispatch(

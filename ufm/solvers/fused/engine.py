@@ -54,12 +54,12 @@ def is_fused(method: LBFGS, problem: Problem, device: torch.device, *, watched: 
         watched: Whether somebody wants to see every step.
 
     Returns:
-        True for the kernel, False for tensors.
+        True for this kernel, False for `ufm.solvers.lbfgs`.
 
     Raises:
         ValueError: If ``engine="fused"`` is asked for and impossible.
     """
-    if method.engine == "tensors":
+    if method.engine == "tensors" or device.type == "cuda":  # a card has kernels of its own
         return False
     missing = "there is a callback" if watched else obstacle(problem, device)
     if method.engine == "fused" and missing is not None:
