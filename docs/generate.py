@@ -11,6 +11,8 @@ import inspect
 import json
 from pathlib import Path
 
+from gallery_page import gallery_files
+
 import ufm
 from ufm import claims
 from ufm.claims import Claim, ClaimStatus
@@ -269,11 +271,12 @@ def write(folder: Path) -> None:
     Args:
         folder: Where.
     """
-    made = {folder / path: text for path, text in pages().items()}
-    for file, text in made.items():
+    made = {folder / path: text.encode() for path, text in pages().items()}
+    made |= {folder / path: data for path, data in gallery_files().items()}
+    for file, data in made.items():
         file.parent.mkdir(parents=True, exist_ok=True)
-        if not file.exists() or file.read_text("utf-8") != text:
-            file.write_text(text, "utf-8")
+        if not file.exists() or file.read_bytes() != data:
+            file.write_bytes(data)
     for file in folder.rglob("*.*"):
         if file not in made:
             file.unlink()
