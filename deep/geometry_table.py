@@ -26,12 +26,11 @@ from ufm.geometry import cosines
 
 
 # Name in the probe's row, title, digits; NC1 is zero at every optimum.
-COMPARED = (("angle_mean", "angle °", 1), ("nc2_etf_err", "ETF distance", 2),
-            ("nc3_self_dual", "self-duality", 2))  # fmt: skip
+COMPARED = (("angle_mean", "angle °", 1), ("nc2_etf_err", "NC2", 2), ("nc3_self_dual", "NC3", 2))
 SIDES = ("model", "network")
 HEADER = (
     "method", "seeds", "train %", "NC1",
-    *(f"{title}, {side}" for _, title, _ in COMPARED for side in SIDES), "cosines off by",
+    *(f"{title} {side}" for _, title, _ in COMPARED for side in SIDES), "cosines off by",
 )  # fmt: skip
 _BLOCK = re.compile(r"<!-- (\w+) (\S+) -->\n.*?<!-- end -->", re.DOTALL)
 

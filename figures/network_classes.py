@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from deep.published import METHODS as NAMES
 from deep.published import find
 from figures._network_results import job, seeds, there
 from figures._registry import Axes, Job, figure
@@ -13,27 +14,6 @@ from figures._registry import Axes, Job, figure
 TABLES = {"digits-lt": "digits", "fashion-lt": "Fashion-MNIST"}
 GARMENTS = ("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag",
             "boot")  # fmt: skip
-NAMES = {
-    "ce": "CE",
-    "ce-residual": "CE, type II",
-    "class-weighted": "CE, class weights",
-    "logit-adjusted": "logit-adjusted CE",
-    "arb": "ARB",
-    "ldam-drw": "LDAM-DRW",
-    "rbl": "RBL",
-    "rbl-simplex": "RBL, simplex",
-    "etf-dr": "ETF + DR",
-    "etf-dr-paper": "ETF + DR, as printed",
-    "etf-dr-global": "ETF + DR, all counts",
-    "etf-ce": "ETF + CE",
-    "nearest-etf": "nearest ETF",
-    "haframe": "HAFrame",
-    "targets": "targets, fixed",
-    "targets-learnable": "targets, learned",
-    "al": "AL",
-    "cal": "CAL",
-    "p": "P",
-}
 SCALE = "cividis"
 LOWEST = 20.0
 

@@ -20,7 +20,7 @@ from ufm.losses import FeatureLoss
 PAGE = Path(__file__).parents[2] / "docs" / "networks.md"
 MAKE = "python -m deep.geometry_table docs/networks.md"
 # Seconds: directions found by descent.
-SLOW = {"haframe"}
+SLOW = {"HAFrame"}
 
 
 def first(name: str) -> results.Stored:
@@ -106,4 +106,4 @@ def test_filling_keeps_the_text_and_is_idempotent(tmp_path):
 
 def test_what_has_no_results_has_no_numbers(tmp_path):
     cells = geometry_table.geometry_line(table("digits").rows[0], tmp_path)
-    assert cells == ["ce", "not yet run", *["-"] * 9]
+    assert cells == ["CE", "not yet run", *["-"] * 9]

@@ -18,10 +18,10 @@ LQ_BOUND = register(
         id="fang2021.lq-bound",
         kind=Kind.OURS,
         statement="Balanced classes, q >= 2, any p: the value is at least that of the layer-peeled "
-        "model with E_H replaced by p^(1-2/q) E_H^(2/q). For q > 2 it is attained iff K columns of "
-        "p signs form a simplex ETF, and the class means are then a multiple of such columns. The "
-        "rows but the first of a normalised Hadamard matrix of order K do so, with p = K-1; with "
-        "p = K > 2 nothing does, and the bound is strict.",
+        "model with the budget E_H' below on the squared norms. For q > 2 it is attained iff K "
+        "columns of p signs form a simplex ETF, and the class means are then a multiple of such "
+        "columns. The rows but the first of a normalised Hadamard matrix of order K do so, with "
+        "p = K-1; with p = K > 2 nothing does, and the bound is strict.",
         formula=r"F\ge\log\Bigl(1+(K-1)e^{-\frac{K}{K-1}\sqrt{E_WE_H'}}\Bigr),\quad "
         r"E_H'=p^{1-2/q}E_H^{2/q};\quad\text{equality for }q>2:\ "
         r"H\propto X\in\{\pm1\}^{p\times K},\ X^\top X=\tfrac{pK}{K-1}(I-\tfrac1K11^\top)",
