@@ -24,7 +24,8 @@ TORCH_FREE = {
 CHECK_THEMSELVES = {
     "ufm.geometry.multicenter", "ufm.heads.multicenter", "ufm.heads.posthoc", "ufm.heads.rotated",
     "ufm.heads.rules", "ufm.heads.transform", "ufm.hierarchy.distances", "ufm.metrics.nc4",
-    "ufm.metrics.record", "ufm.runs.request",
+    "ufm.metrics.record", "ufm.runs.request", "ufm.solvers.cuda.fused",
+    "ufm.certificates.cuda.fused",
 }  # fmt: skip
 
 # Called in every step of every solver: checks there would double the time of the tests.

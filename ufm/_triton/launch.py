@@ -67,6 +67,36 @@ def fits(K: int, d: int) -> bool:
     return max(K, d) <= LARGEST
 
 
+def check_arrays(x: Tensor, c: Tensor, radius2: Tensor) -> int:
+    """Refuse arrays that do not belong together: a kernel would read beyond them.
+
+    Args:
+        x: Coordinates ``(B, 2 K d)``.
+        c: Class weights ``(B, K)``.
+        radius2: Squared radii ``(B,)``.
+
+    Returns:
+        The feature dimension d.
+
+    Raises:
+        ValueError: If shapes do not fit, a type is not float64, devices differ, or a kernel's tile
+            is too small.
+    """
+    for name, t in (("x", x), ("c", c), ("radius2", radius2)):
+        if t.dtype != torch.float64:
+            raise ValueError(f"{name} must be float64, got {t.dtype}")
+        if t.device != x.device:
+            raise ValueError(f"{name} must be on the device of x, {x.device}, got {t.device}")
+    (B, P), K = x.shape, c.shape[-1]
+    if c.shape != (B, K) or radius2.shape != (B,) or P % (2 * K) or not P:
+        shapes = f"{tuple(x.shape)}, {tuple(c.shape)}, {tuple(radius2.shape)}"
+        raise ValueError(f"x, c, radius2 must be (B, 2 K d), (B, K), (B,), got {shapes}")
+    d = P // (2 * K)
+    if not fits(K, d):
+        raise ValueError(f"K and d must be at most {LARGEST} for a kernel, got {K} and {d}")
+    return d
+
+
 def aligned(t: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
     """A contiguous tensor that begins at a multiple of 16 bytes.
 

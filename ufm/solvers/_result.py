@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-
-import torch
 
 from ufm._typing import Float, Int, Tensor
 from ufm.objective import Point
@@ -35,21 +32,3 @@ class Result:
     dual: Float[Tensor, "B K K"] | None = None
     trace: Trace | None = None
     value: Float[Tensor, "B"] | None = None
-
-
-def joined(results: Sequence[Result]) -> Result:
-    """Results of the pieces of a batch, in order, as one.
-
-    Args:
-        results: At least one; of algorithms that return neither dual matrices nor traces.
-
-    Returns:
-        The result of the whole batch.
-    """
-    point = Point(*(torch.cat(parts) for parts in zip(*(r.point for r in results), strict=True)))
-    return Result(
-        point,
-        code=torch.cat([r.code for r in results]),
-        steps=torch.cat([r.steps for r in results]),
-        grad_norm=torch.cat([r.grad_norm for r in results]),
-    )

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import torch
 
-from ufm._capacity import pieces
 from ufm._typing import Bool, Float, Int, Tensor
 from ufm.methods import LBFGS
 from ufm.objective import Objective, Point
@@ -18,9 +17,9 @@ from ufm.solvers._line_search import ARMIJO, MAX_IDLE, MAX_SHRINKS, SHRINK
 from ufm.solvers._loop import iterate
 from ufm.solvers._manifolds import chart_of
 from ufm.solvers._memory import Memory
-from ufm.solvers._result import Result, joined
+from ufm.solvers._result import Result
 from ufm.solvers._start import start as start_at
-from ufm.solvers.cuda import fused
+from ufm.solvers.cuda import fused, turns
 from ufm.status import RUNNING, Status
 
 
@@ -118,8 +117,9 @@ def run(
     (STALLED if that fails too, or if 50 steps improve neither value nor gradient norm). The
     stopping test is :math:`|g|/\sqrt{\mu} \le` ``gtol`` with the chart's curvature scale.
 
-    On CUDA small models of cross-entropy with average budgets go to a fused kernel
-    (`ufm.solvers.cuda`). A batch larger than the memory is solved in pieces.
+    On CUDA, unless somebody watches or asks for tensors, small models of cross-entropy with average
+    budgets go to a fused kernel and all others to captured graphs (`ufm.solvers.cuda`): the same
+    algorithm, which differs by rounding.
 
     Args:
         objective: Problems on class means.
@@ -131,54 +131,16 @@ def run(
     Returns:
         The outcome of each instance.
     """
-    parts = list(pieces(len(seeds), bytes_each(objective, method), objective.c.device))
-    if len(parts) == 1:
-        return _run(objective, method, start, seeds, callback)
-    results = []
-    for first, last in parts:
-        rows = torch.arange(first, last, device=objective.c.device)
-        some = None if start is None else Point(*(t[rows] for t in start))
-        watch = None if callback is None else _later(callback, first)
-        results.append(_run(objective.select(rows), method, some, seeds[first:last], watch))
-    return joined(results)
-
-
-def bytes_each(objective: Objective, method: LBFGS) -> int:
-    """Memory an instance takes at the peak: ``8 ((2 m + 16) P + 12 K M)`` bytes.
-
-    With P coordinates these are m pairs, about 16 vectors (coordinates, gradients and directions,
-    old and new, start and result) and 12 matrices of the size of the logits.
-
-    Args:
-        objective: Problems on class means.
-        method: Settings.
-
-    Returns:
-        Bytes an instance.
-    """
-    K, M, d = objective.K, objective.M, objective.d
-    P = (K + M) * (d + 1) + K + 2
-    return 8 * ((2 * method.memory + 16) * P + 12 * K * M)
-
-
-def _later(callback: Watcher, first: int) -> Watcher:
-    return lambda count, slots, point: callback(count, slots + first, point)
-
-
-def _run(
-    objective: Objective,
-    method: LBFGS,
-    start: Point | None,
-    seeds: tuple[int, ...],
-    callback: Watcher | None,
-) -> Result:
     chart = chart_of(objective)
     if start is None:
         x = start_at(chart, objective, method.start, seeds)
     else:
         x = chart.coordinates(start, least=LEAST_SLACK)
-    if callback is None and method.engine != "tensors" and fused.takes(chart):
-        out = fused.minimise(x, chart.factors.c, chart.radius2, method=method)
+    if x.device.type == "cuda" and callback is None and method.engine != "tensors":
+        if fused.takes(chart):
+            out = fused.minimise(x, chart.factors.c, chart.radius2, method=method)
+        else:
+            out = turns.minimise(chart, x, method=method)
         point = into_budgets(objective, chart.point(out.x))
         return Result(point, out.code, out.steps, out.grad_norm)
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ufm._triton.launch import Tile, aligned
+from ufm._triton.launch import Tile, aligned, check_arrays
 from ufm._typing import Bool, Float, Tensor
 from ufm.certificates._certificate import GATE
 
@@ -58,11 +58,13 @@ def bound_average(
 
     Returns:
         Bounds by the clip; NaN where a point is not finite.
+
+    Raises:
+        ValueError: If the arrays do not belong together, or K or d is above 16.
     """
+    B, K, d = len(x), c.shape[-1], check_arrays(x, c, radius2)
     # By name: Triton is there only with CUDA builds of torch.
     kernel: Any = importlib.import_module("ufm.certificates.cuda._average_kernel")
-    (B, P), K = x.shape, c.shape[-1]
-    d = P // (2 * K)
     primal, gap, margin = (torch.empty_like(radius2) for _ in range(3))
     Y = x.new_empty(B if keep_Y else 1, K, K)
     tile = Tile.of(K, d)

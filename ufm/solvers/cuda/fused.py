@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ufm._triton.launch import Tile, aligned, can_launch, fits
+from ufm._triton.launch import Tile, aligned, can_launch, check_arrays, fits
 from ufm._typing import Float, Int, Tensor
 from ufm.losses import CrossEntropy
 from ufm.methods import LBFGS
@@ -98,11 +98,13 @@ def minimise(
 
     Returns:
         The outcome; ``x`` itself is not changed.
+
+    Raises:
+        ValueError: If the arrays do not belong together, or K or d is above 16.
     """
+    (B, P), K, d = x.shape, c.shape[-1], check_arrays(x, c, radius2)
     # By name: Triton is there only with CUDA builds of torch.
     kernel: Any = importlib.import_module("ufm.solvers.cuda._lbfgs_kernel")
-    (B, P), K = x.shape, c.shape[-1]
-    d = P // (2 * K)
     x, c, radius2 = x.clone(memory_format=torch.contiguous_format), aligned(c), aligned(radius2)
     value, norm = torch.empty_like(radius2), torch.empty_like(radius2)
     code, steps, evaluations = (torch.empty(B, dtype=torch.int32, device=x.device) for _ in "xyz")
