@@ -27,9 +27,9 @@ from ufm.problem import (
 from ufm.problem_batch import ProblemBatch, distinct, numbers, shared, take
 
 
-# Entries of a matrix of logits that are worked on at once (32 MB): a larger one, of many samples or
+# Entries of a matrix of logits that are worked on at once (8 MB): a larger one, of many samples or
 # classes, is never formed, but computed and used up in blocks of columns.
-BLOCK = 2**22
+BLOCK = 2**20
 
 
 class Point(NamedTuple):

@@ -9,12 +9,12 @@ import polars as pl
 
 from ufm._spec import spec
 from ufm.certified import solve_certified
-from ufm.counts import step_weights
 from ufm.geometry import cosines, norms
 from ufm.maps.grid import Axis, Map
 from ufm.maps.step_phase import UNDECIDED, proved_phase
 from ufm.methods import LBFGS, Method
 from ufm.problem import AverageBudget, Problem
+from ufm.problem_batch import ProblemBatch
 from ufm.solution import Solution
 from ufm.solvers import step_optimum
 from ufm.solvers.thresholds import check_counts, log_R0, log_R1
@@ -54,7 +54,7 @@ class PhaseMap(Map):
         """L-BFGS to `gtol`."""
         return LBFGS(gtol=self.gtol)
 
-    def problems(self, lines: tuple[float, ...]) -> list[Problem]:
+    def problems(self, lines: tuple[float, ...]) -> ProblemBatch:
         """The models of some lines.
 
         Args:
@@ -63,12 +63,12 @@ class PhaseMap(Map):
         Returns:
             One a pixel, line by line.
         """
-        K, ones = self.K_A + self.K_B, (1,) * (self.K_A + self.K_B)
-        weights = [step_weights(K=K, K_A=self.K_A, R=R) for R in self.x.values()]
-        return [
-            Problem(K=K, d=K - 1, n=ones, reg=AverageBudget(E_W=1.0, E_H=s * s), weights=each)
-            for s in lines for each in weights
-        ]  # fmt: skip
+        K = self.K_A + self.K_B
+        R, s = (v.ravel() for v in np.meshgrid(self.x.values(), lines))
+        weights = np.ones((len(R), K))
+        weights[:, : self.K_A] = R[:, None]
+        template = Problem(K=K, d=K - 1, n=(1,) * K, reg=AverageBudget(E_W=1.0))
+        return ProblemBatch(template, weights=weights, E_H=s * s)
 
     def solve(self, lines: tuple[float, ...], method: Method) -> pl.DataFrame:
         """Solve, certify and decide.

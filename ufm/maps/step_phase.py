@@ -10,6 +10,7 @@ import torch
 
 from ufm._typing import Bool, Tensor
 from ufm.certificates import Certificate
+from ufm.certificates._dual import op_norm
 from ufm.solution import Solution
 
 
@@ -41,7 +42,7 @@ def proved_phase(sol: Solution, cert: Certificate, K_A: int) -> list[str]:
     K, pi_B = pi.shape[-1], pi[:, -1]
     gap = cert.gap.clamp(min=0) + cert.margin
     radius = (2 * gap * pi.amax(-1)).sqrt()
-    mu = torch.linalg.matrix_norm(cert.Y, 2)
+    mu = op_norm(cert.Y)
     tells_apart = torch.ones(K, dtype=pi.dtype)
     tells_apart[:K_A], tells_apart[K_A:] = K - K_A, -K_A
     mixed = torch.linalg.vector_norm(cert.Y.mT @ (tells_apart / tells_apart.norm()), dim=-1)
