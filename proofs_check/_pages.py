@@ -14,10 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-import sympy as sp
-
+from proofs_check._formulas import by_name, latex
 from proofs_check._harness import FAILURES, Check, time_limit
-from proofs_check._proof import EXACT, Proof, Relation, Step, by_name
+from proofs_check._proof import EXACT, Proof, Relation, Step
 from proofs_check._table import unproved
 from proofs_check.papers import registered
 from ufm.claims import Claim, EvidenceKind, registry
@@ -40,7 +39,8 @@ in order. A step is one of four things:
 
 - an **identity**: both sides are equal for all values of the symbols, found by exact rewriting
   (never by sampling; a float anywhere is refused). Where sympy brings both sides to one form as
-  soon as they are written down, the form is shown once; the derivation shows both sides;
+  soon as they are written down, the form is shown once, and before it both sides as the
+  derivation writes them;
 - a **sign**: it follows from the assumptions on the symbols alone, after the factorisation shown;
 - a **limit**, from above;
 - a **comparison with the code**: the formula, with 40 digits, against the package's function in
@@ -211,7 +211,7 @@ def _proof(check: Check, proof: Proof) -> Iterator[str]:
         yield from (f"Settles: {prose(', '.join(check.steps))}.", "")
     yield from (_argument(check), "", _symbols(proof.steps))
     if proof.assumptions:
-        bounds = ", ".join(f"${sp.latex(bound)}$" for bound in proof.assumptions)
+        bounds = ", ".join(f"${latex(bound)}$" for bound in proof.assumptions)
         yield from ("", f"Within: {bounds}.")
     for number, step in enumerate(proof.steps, start=1):
         yield from _step(number, step)
@@ -229,6 +229,9 @@ def _step(number: int, step: Step) -> Iterator[str]:
     yield from ("", f"{number}. {prose(step.text)}{label}")
     if step.relation is Relation.TIE:
         yield from ("", f"   Compared with the code at {step.sample}; the package gives")
+    if step.written and " = " not in step.latex:
+        sides = " and ".join(f"`{side}`" for side in step.written)
+        yield from ("", f"   From {sides}, which are the same once written down:")
     if step.latex == "0 = 0":
         yield from ("", "   The difference vanishes as soon as it is written down.")
         return
@@ -251,7 +254,7 @@ def _symbols(steps: Sequence[Step]) -> str:
         # The stronger assumption says the weaker ones.
         kept = assumed[: -1 if assumed[-1:] == ["real"] and len(assumed) > 1 else None]
         kept = [name for name in kept if not (name == "nonnegative" and "positive" in kept)]
-        shown = f"${sp.latex(symbol)}$"
+        shown = f"${latex(symbol)}$"
         members = groups.setdefault(" ".join(kept) or "any complex number", [])
         if shown not in members:
             members.append(shown)

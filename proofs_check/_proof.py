@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import random
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,6 +15,8 @@ from typing import Any, final
 
 import mpmath
 import sympy as sp
+
+from proofs_check._formulas import by_name, equation, latex, sample_text, written_sides
 
 
 DIGITS = 40
@@ -46,6 +49,7 @@ class Step:
         relation: How it was checked.
         symbols: The symbols in it, whose assumptions carry its domain.
         sample: Where a tie was evaluated.
+        written: For an identity, the two sides as the derivation writes them.
     """
 
     text: str
@@ -53,6 +57,7 @@ class Step:
     relation: Relation = Relation.IDENTITY
     symbols: tuple[sp.Symbol, ...] = ()
     sample: str = ""
+    written: tuple[str, ...] = ()
 
 
 @final
@@ -108,7 +113,7 @@ class Proof:
             The term to go on with.
         """
         other = value * sp.Rational(8, 7) if altered is None else altered
-        self.terms.setdefault(name, Term(_latex(value), _latex(other)))
+        self.terms.setdefault(name, Term(latex(value), latex(other)))
         return other if name == self.altered else value
 
     def zero(self, value: Any, text: str) -> None:
@@ -124,7 +129,7 @@ class Proof:
         for entry in _entries(value):
             if not _vanishes(entry):
                 raise ProofFailure(f"{text}: {sp.sstr(entry)} is not identically zero")
-        self._record(text, f"{_latex(value)} = 0", value)
+        self._record(text, f"{latex(value)} = 0", value)
 
     def equal(self, left: Any, right: Any, text: str) -> None:
         """Check that two expressions are identical.
@@ -144,7 +149,8 @@ class Proof:
             _refuse_floats(other, text)
             if not _vanishes(one - other):
                 raise ProofFailure(f"{text}: {sp.sstr(one)} is not identically {sp.sstr(other)}")
-        self._record(text, _equation(left, right), left, right)
+        written = written_sides(sys._getframe(1))
+        self._record(text, equation(left, right), left, right, written=written)
 
     def positive(self, value: Any, text: str, *, strict: bool = True) -> None:
         """Check a sign from the assumptions on the symbols alone, after factoring.
@@ -163,7 +169,7 @@ class Proof:
         for form in forms:
             shaped = form(value)
             if shaped.is_positive or (not strict and shaped.is_nonnegative):
-                chain = _equation(value, shaped) + (" > 0" if strict else r" \ge 0")
+                chain = equation(value, shaped) + (" > 0" if strict else r" \ge 0")
                 self._record(text, chain, value, relation=Relation.SIGN)
                 return
         raise ProofFailure(f"{text}: the sign of {sp.sstr(value)} does not follow")
@@ -183,7 +189,7 @@ class Proof:
         """
         self.equal(sp.limit(value, symbol, point, "+"), target, text)
         del self.steps[-1]
-        shown = f"{sp.latex(sp.Limit(value, symbol, point, '+'))} = {_latex(target)}"
+        shown = f"{latex(sp.Limit(value, symbol, point, '+'))} = {latex(target)}"
         self._record(text, shown, value, target, relation=Relation.LIMIT)
 
     def tie(
@@ -222,10 +228,10 @@ class Proof:
                 )
         self._record(
             text,
-            sp.latex(expression),
+            latex(expression),
             expression,
             relation=Relation.TIE,
-            sample=_sample(symbols, points),
+            sample=sample_text(symbols, points),
         )
 
     def _record(
@@ -235,11 +241,12 @@ class Proof:
         *values: Any,
         relation: Relation = Relation.IDENTITY,
         sample: str = "",
+        written: tuple[str, ...] = (),
     ) -> None:
         entries = [entry for value in values for entry in _entries(value)]
         symbols = {x for entry in entries for x in entry.free_symbols if isinstance(x, sp.Symbol)}
         ordered = tuple(sorted(symbols, key=by_name))
-        self.steps.append(Step(text, latex, relation, ordered, sample))
+        self.steps.append(Step(text, latex, relation, ordered, sample, written))
 
 
 def points(seed: int, count: int, *ranges: tuple[float, float]) -> list[tuple[int | Fraction, ...]]:
@@ -261,18 +268,6 @@ def points(seed: int, count: int, *ranges: tuple[float, float]) -> list[tuple[in
         return Fraction(generator.randint(round(low * 4096), round(high * 4096)), 4096)
 
     return [tuple(draw(low, high) for low, high in ranges) for _ in range(count)]
-
-
-def by_name(symbol: sp.Symbol) -> tuple[str, str]:
-    """Key of a fixed order of symbols, also of those alike in name but not in assumptions.
-
-    Args:
-        symbol: The symbol.
-
-    Returns:
-        Its name and its assumptions.
-    """
-    return symbol.name, str(sorted(symbol.assumptions0.items()))
 
 
 def _check_domain(
@@ -307,29 +302,6 @@ def _entries(value: Any) -> list[Any]:
     if isinstance(value, sp.MatrixBase):
         return value.flat()
     return [sp.sympify(value)]
-
-
-def _shown(value: Any) -> Any:
-    entries = getattr(value, "entries", None)
-    return sp.Tuple(*entries) if entries is not None else value
-
-
-def _latex(value: Any) -> str:
-    return sp.latex(_shown(value))
-
-
-def _equation(left: Any, right: Any) -> str:
-    # Sides that sympy writes alike from the start are shown once.
-    shown = _latex(left), _latex(right)
-    return shown[0] if shown[0] == shown[1] else " = ".join(shown)
-
-
-def _sample(symbols: Sequence[sp.Symbol], points: Sequence[tuple[int | Fraction, ...]]) -> str:
-    ranges = [
-        f"{sp.latex(symbol)} \\in [{float(min(values)):.4g}, {float(max(values)):.4g}]"
-        for symbol, values in zip(symbols, zip(*points, strict=True), strict=True)
-    ]
-    return f"{len(points)} points, ${', '.join(ranges)}$"
 
 
 def _refuse_floats(value: Any, text: str) -> None:

@@ -95,7 +95,7 @@ def merged_states_have_two_angles(proof: Proof) -> None:
     proof.positive(-sp.diff(loss_A, x), "and falls with x")
     proof.positive(-sp.diff(loss_B, pull), "the minority's loss falls with <delta, h>")
     a, b = sp.symbols("a b", nonnegative=True)
-    inner = sp.Symbol("ab", real=True)
+    inner = sp.Symbol("c", real=True)  # <w, m_w>
     square = a**2 - 2 * inner + b**2
     proof.equal(
         (a + proof.term("lengths add", b)) ** 2 - square,

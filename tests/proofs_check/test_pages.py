@@ -51,6 +51,18 @@ def test_recorded_formulas_can_be_set(paper):
         mathml(one_line.strip())
 
 
+def test_sides_that_are_alike_once_written_down_are_shown_as_written(page):
+    assert "From `count * length ** 2` and `gamma`, which are the same once written down" in page
+    assert r"L \left(1 - \mathrm{cos}\right)" in page
+
+
+def test_a_claim_without_proof_says_why():
+    text = _pages.page("papyan2020")
+    assert "An observation on trained networks: measured, not proved." in text
+    text = (_pages.FOLDER / "fang2021.md").read_text("utf-8")
+    assert "A conjecture: we know of no proof for general K" in text
+
+
 def test_markdown_shows_plain_text_unchanged():
     assert _pages.prose("Z* < a and :math:`x_1 * y`, `R_*`") == r"Z\* \< a and $x_1 * y$, `R_*`"
 
