@@ -20,6 +20,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks import gpu_batch
 from deep import results, throughput
 from deep.device import checked
 from deep.models.spec import ResNetImageNet, WideResNet
@@ -88,7 +89,7 @@ def stages(
     then = [trained[name].pop(0) for name in NEXT if name in trained]
     rest = [stage for stages in trained.values() for stage in stages]
     speed = _throughput(python, device, root)
-    return [speed, *first, *_tests(python, root), *then, *rest]
+    return [speed, _solver(python), *first, *_tests(python, root), *then, *rest]
 
 
 def _rank(table: str, row: Row) -> int:
@@ -136,6 +137,13 @@ def _throughput(python: str, device: str, root: Path) -> Stage:
     command = (python, "-m", "deep", "bench", "--device", device, "--record", str(path))
     return Stage("throughput", "speed against the plain loop and the matrix rate", command, 240.0,
                  lambda: throughput.is_current(path, device))  # fmt: skip
+
+
+def _solver(python: str) -> Stage:
+    path = ROOT / gpu_batch.RESULT
+    command = (python, "-m", "benchmarks.gpu_batch", "--record", str(path))
+    return Stage("solver", "certified instances a second against the card's ceilings", command,
+                 240.0, lambda: gpu_batch.is_current(path))  # fmt: skip
 
 
 def _tests(python: str, root: Path) -> Iterator[Stage]:
