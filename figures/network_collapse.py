@@ -94,7 +94,9 @@ def draw_metric(rows: pl.DataFrame, axes, *, data: str, metric: str) -> None:
             continue
         epoch, mean, low, high = curve(rows, f"{data}-{method}", metric)
         axes.fill_between(epoch, low, high, color=SERIES[index], alpha=0.2, linewidth=0)
-        axes.plot(epoch, mean, LINES[index], color=SERIES[index], label=label)
+        # Dots of the lightest colour would be lost on grey paper at the width of the others.
+        width = 1.8 if LINES[index] == ":" else None
+        axes.plot(epoch, mean, LINES[index], color=SERIES[index], label=label, linewidth=width)
     axes.set_yscale("log")
     axes.set_xlabel("epoch")
 

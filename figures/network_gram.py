@@ -19,7 +19,7 @@ NETWORKS = {
     "fashion-lt-ce": ("CE", r"Fashion, $\rho=50$"),
     "fashion-lt-etf-dr": ("ETF + DR", r"Fashion, $\rho=50$"),
 }
-OPPOSED = -0.2
+OPPOSED, DARK = -0.2, -0.45
 SIDES = {"value": "measured", "predicted": "predicted"}
 # Violet to orange, white at zero: told apart by colour-blind readers; bars in cells below OPPOSED
 # tell the sign to grey ones.
@@ -98,7 +98,9 @@ def draw_matrix(rows: pl.DataFrame, axes, *, name: str, side: str):
     K = int(means["i"].to_numpy().max()) + 1
     matrix = means[side].to_numpy().reshape(K, K)
     image = axes.imshow(matrix, cmap=SCALE, vmin=-1, vmax=1, interpolation="none")
-    axes.scatter(*np.nonzero(matrix.T < OPPOSED), marker="_", s=5, linewidths=0.6, color=INK)
+    dark = matrix.T < DARK
+    for cells, color in ((dark, "white"), ((matrix.T < OPPOSED) & ~dark, INK)):
+        axes.scatter(*np.nonzero(cells), marker="_", s=5, linewidths=0.7, color=color)
     axes.set_xticks([0, K - 1])
     axes.set_yticks([0, K - 1])
     axes.spines[["top", "right"]].set_visible(True)
