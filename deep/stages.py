@@ -42,7 +42,7 @@ NEXT = ("liang2023-cifar100-haframe", "yang2022-cifar100-lt100-etf-dr",
         "yang2022-cifar100-lt100-ce", "liang2023-cifar100-ce",
         "yan2024-cifar10-lt200-cal", "yan2024-cifar100-lt200-cal")  # fmt: skip
 # Files of CUDA tests in one stage.
-CHUNK = 4
+CHUNK = 5
 # Estimated seconds of a seed by kind of network, and of compilation; no GPU was asked. Measured
 # times of finished seeds replace them.
 COMPILE = 60.0
