@@ -21,11 +21,12 @@ def free_bytes(device: torch.device) -> int | None:
         device: CUDA device or CPU.
 
     Returns:
-        Bytes: the driver's answer on a card, else free pages within the limit of a container; None
-        where the system does not say.
+        Bytes: on a card the driver's answer and what torch's allocator keeps unused, else free
+        pages within the limit of a container; None where the system does not say.
     """
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept
     found = []
     try:
         text = Path("/proc/meminfo").read_text(encoding="ascii")

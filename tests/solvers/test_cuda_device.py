@@ -10,6 +10,8 @@ import torch
 from tolerances import CERTIFIED, SOLVED
 
 import ufm
+from ufm import _pieces
+from ufm._pieces import free_bytes
 from ufm.certificates.cuda.fused import bound_average
 from ufm.objective import Objective
 from ufm.solvers._feasible import into_budgets
@@ -123,6 +125,38 @@ def test_a_spoilt_instance_leaves_its_neighbours_alone(poison: float):
     graphs = turns.minimise(chart, spoilt_x, method=ufm.LBFGS())
     assert graphs.code[7] == Status.NONFINITE.code
     assert (graphs.code[others] == Status.CONVERGED.code).all()
+
+
+def test_a_kernel_asked_for_where_there_is_none_is_an_error():
+    assert ufm.solve(problems(2), ufm.LBFGS(engine="fused"), device="cuda").converged.all()
+    for batch in (problems(2, 17, 16), problems(2, 4, 17)):
+        assert not fused.takes(begun(batch)[1])
+        with pytest.raises(ValueError, match="engine must be"):
+            ufm.solve(batch, ufm.LBFGS(engine="fused"), device="cuda")
+
+
+def test_memory_that_the_allocator_keeps_is_free():
+    device, size = torch.device("cuda"), 2**28
+    before = free_bytes(device)
+    assert before is not None
+    block = torch.empty(size, dtype=torch.uint8, device=device)
+    during = free_bytes(device)
+    del block
+    after = free_bytes(device)
+    assert during is not None
+    assert after is not None
+    assert during <= before - size // 2
+    assert after >= before - size // 2
+
+
+def test_a_batch_in_pieces_is_bitwise_the_whole(monkeypatch):
+    batch = problems(50)
+    whole = ufm.solve(batch, device="cuda")
+    monkeypatch.setattr(_pieces, "free_bytes", lambda device: 2 * 10**6)
+    assert len(list(_pieces.pieces(50, 64_000, torch.device("cuda")))) > 1
+    split = ufm.solve(batch, device="cuda")
+    assert torch.equal(split.W, whole.W)
+    assert torch.equal(split.value, whole.value)
 
 
 def test_devices_are_not_mixed():

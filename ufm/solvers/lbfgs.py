@@ -130,12 +130,21 @@ def run(
 
     Returns:
         The outcome of each instance.
+
+    Raises:
+        ValueError: If ``engine="fused"`` is asked for where CUDA has no kernel.
     """
     chart = chart_of(objective)
     if start is None:
         x = start_at(chart, objective, method.start, seeds)
     else:
         x = chart.coordinates(start, least=LEAST_SLACK)
+    if method.engine == "fused" and (callback is not None or not fused.takes(chart)):
+        raise ValueError(
+            "engine must be 'auto' or 'tensors' on CUDA with a callback and except for "
+            "CrossEntropy with AverageBudget, a learnable classifier and no bias, K and d up to "
+            f"16, got {method.engine!r}"
+        )
     if x.device.type == "cuda" and callback is None and method.engine != "tensors":
         if fused.takes(chart):
             out = fused.minimise(x, chart.factors.c, chart.radius2, method=method)
