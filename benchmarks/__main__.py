@@ -6,13 +6,13 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import core, flow, frames, losses, measure, resnet_floor, scaling
+from benchmarks import batch, core, flow, frames, losses, measure, resnet_floor, scaling
 
 
 BENCHMARKS = {
     "fang_sweep": core.fang_sweep,
     "one_instance": core.one_instance,
-    "batch": core.batch,
+    "batch": batch.batch,
     "closed_forms": core.closed_forms,
     "start_up": core.start_up,
     "flow": flow.flow,
@@ -29,6 +29,9 @@ RESULTS = Path(__file__).parent / "results"
 
 def main(names: list[str]) -> int:
     """Run the named benchmarks (all by default) and store their rows with the machine."""
+    if {"-h", "--help"} & set(names):
+        sys.stdout.write(f"{__doc__}\nNAMEs, all by default: {', '.join(BENCHMARKS)}\n")
+        return 0
     unknown = sorted(set(names) - set(BENCHMARKS))
     if unknown:
         sys.stderr.write(f"names must be among {', '.join(BENCHMARKS)}, got {unknown[0]}\n")
@@ -49,4 +52,5 @@ def _short(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-sys.exit(main(sys.argv[1:]))
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

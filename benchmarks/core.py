@@ -91,44 +91,6 @@ def large(K: int, profile: str) -> Row:
     return {"what": f"K = {K}, {profile}, ufm", **result}
 
 
-def batch() -> list[Row]:
-    """1024 instances at K = 10, a third each of step, exponential and log-random profiles."""
-    problems = random_problems(1024)
-    tolerance = 1e-10
-
-    def ours() -> tuple[ufm.Solution, ufm.Certificate]:
-        return ufm.solve_certified(problems)
-
-    # Both cores for the batch; the loops, of matrices too small to share, are fastest with one.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(2)
-    per_ours = seconds(ours, repeats=3) / len(problems)
-    torch.set_num_threads(threads)
-    _, cert = ours()
-    passed = cert.gap <= tolerance * cert.primal.abs().clamp(min=1) + cert.margin
-    bound = cert.dual.tolist()
-    rows: list[Row] = [
-        {"what": "ufm: solve_certified, one batch", "us an instance": 1e6 * per_ours,
-         "certified": int(passed.sum()), "of": len(problems), "worst gap": float(cert.gap.max())},
-    ]  # fmt: skip
-    for what, peer, size in (
-        ("loop of SciPy L-BFGS-B, NumPy gradients", peers.scipy_lbfgsb, 128),
-        ("loop of torch.optim.LBFGS, autograd", peers.torch_lbfgs, 24),
-    ):
-        chosen = range(0, len(problems), len(problems) // size)
-        peer(problems[0])
-        start = time.perf_counter()
-        found = [peer(problems[i]) for i in chosen]
-        per_peer = (time.perf_counter() - start) / len(chosen)
-        excess = [risk(problems[i], Z) - bound[i] for i, Z in zip(chosen, found, strict=True)]
-        rows.append(
-            {"what": what, "us an instance": 1e6 * per_peer, "ratio": per_peer / per_ours,
-             "of": len(chosen), "median excess over our bound": float(np.median(excess)),
-             "worst excess over our bound": max(excess)}
-        )  # fmt: skip
-    return rows
-
-
 def closed_forms() -> list[Row]:
     """Thresholds and exact step solutions a second, vectorised."""
     from ufm.solvers.step import step_optimum
@@ -181,26 +143,6 @@ def step_problem(K: int, R: float) -> ufm.Problem:
     return ufm.Problem(
         K=K, d=K - 1, n=(1,) * K, weights=weights, reg=ufm.AverageBudget(E_W=1, E_H=5)
     )
-
-
-def random_problems(count: int, K: int = 10) -> list[ufm.Problem]:
-    """A third each of log-random, step and exponential profiles; tau/K in .5 .. 5."""
-    generator = np.random.default_rng(0)
-    problems = []
-    for i in range(count):
-        if i % 3 == 0:
-            weights = np.exp(generator.uniform(0, np.log(1000), K))
-        elif i % 3 == 1:
-            K_A, R = int(generator.integers(1, K)), 10 ** generator.uniform(0, 3)
-            weights = np.array(ufm.step_weights(K=K, K_A=K_A, R=R))
-        else:
-            weights = generator.uniform(1.5, 300) ** (-np.arange(K) / (K - 1))
-        energy = generator.uniform(0.5, 5.0) ** 2
-        problems.append(
-            ufm.Problem(K=K, d=K - 1, n=(1,) * K, weights=tuple(map(float, weights)),
-                        reg=ufm.AverageBudget(E_W=1.0, E_H=float(energy)))
-        )  # fmt: skip
-    return problems
 
 
 def risk(problem: ufm.Problem, Z: np.ndarray) -> float:

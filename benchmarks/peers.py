@@ -84,3 +84,18 @@ def cvxpy_sdp(problem: Problem, solver: str | None = None) -> tuple[np.ndarray, 
     programme = cp.Problem(cp.Minimize(risk), budgets)
     programme.solve(solver=solver)
     return np.asarray(X.value)[:K, K:].T, str(programme.status), float(programme.value)
+
+
+def cvxpy_nuclear(problem: Problem, solver: str = "CLARABEL") -> np.ndarray:
+    """The reduced form: K x K logits within a ball of the nuclear norm, by cvxpy.
+
+    A point slightly outside the ball is scaled into it, as a user has to.
+    """
+    import cvxpy as cp
+
+    Z = cp.Variable((problem.K, problem.K))
+    risk = sum(share * (cp.log_sum_exp(Z[:, k]) - Z[k, k]) for k, share in enumerate(problem.pi))
+    programme = cp.Problem(cp.Minimize(risk), [cp.normNuc(Z) <= problem.radius])
+    programme.solve(solver=solver)
+    found = np.asarray(Z.value)
+    return found * min(1.0, problem.radius / np.linalg.norm(found, "nuc"))

@@ -100,8 +100,8 @@ def scaling_batch() -> list[Row]:
     rows = []
     for count in BATCHES:
         result = in_fresh_process(
-            f"{CLOCK}from benchmarks.core import random_problems\n"
-            f"problems = random_problems({count})\n"
+            f"{CLOCK}from benchmarks.batch import random_batch\n"
+            f"problems = random_batch({count})\n"
             "ufm.solve_certified(problems[:8])\n"
             "start = time.process_time()\n"
             "sol, cert = ufm.solve_certified(problems)\n"

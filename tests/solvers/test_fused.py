@@ -204,7 +204,7 @@ def test_the_choice_depends_on_the_problem_and_never_on_the_batch(monkeypatch):
     small, cpu = step(3.0, 10.0), torch.device("cpu")
     assert engine.is_fused(ufm.LBFGS(), small, cpu, watched=False)
     assert not engine.is_fused(ufm.LBFGS(), small, cpu, watched=True)
-    large = ufm.Problem(K=60, d=60, n=(1,) * 60, reg=ufm.AverageBudget())
+    large = ufm.Problem(K=120, d=120, n=(1,) * 120, reg=ufm.AverageBudget())
     assert not engine.is_fused(ufm.LBFGS(), large, cpu, watched=False)
     assert engine.is_fused(FUSED, large, cpu, watched=False)
     monkeypatch.setattr(engine, "over_rows", refuse)

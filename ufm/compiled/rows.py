@@ -15,9 +15,9 @@ from typing import Any
 import torch
 
 
-# Rows a thread takes at a time: about a millisecond, so that no thread waits long for the last one
-# and an interrupt is heard.
-PIECE = 32
+# Most rows a thread takes at a time, and least number of pieces a thread: no thread shall wait long
+# for the last one, and an interrupt is heard between pieces.
+PIECE, TURNS = 32, 4
 # A kernel that is not ready after this time is being compiled; say so.
 PATIENCE = 1.5
 
@@ -61,8 +61,10 @@ def over_rows(function: Callable[..., None], count: int, *arrays: Any) -> None:
     """
     with _announced():
         function(0, 0, *arrays)
-    pieces = [(first, min(first + PIECE, count)) for first in range(0, count, PIECE)]
-    threads = min(torch.get_num_threads(), len(pieces))
+    threads = torch.get_num_threads()
+    size = max(1, min(PIECE, count // (TURNS * threads)))
+    pieces = [(first, min(first + size, count)) for first in range(0, count, size)]
+    threads = min(threads, len(pieces))
     if threads < 2:
         for piece in pieces:
             function(*piece, *arrays)
