@@ -109,3 +109,27 @@ def test_bash_completes_commands_and_flags(words, found, tmp_path):
 def test_zsh_has_a_script_too(capsys):
     assert run("completion", "zsh") == 0
     assert capsys.readouterr().out.startswith("#compdef ufm")
+
+
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [
+        ("solv --K 4", "did you mean solve?; see ufm --help"),
+        ("solve --K 4 average-budgt", "did you mean average-budget?; see ufm solve --help"),
+        ("solve --K 4 average-budget --EH 5", "did you mean --E-H?; see ufm solve --help"),
+        ("claims shw x", "did you mean show?; see ufm claims --help"),
+        ("claims zzzz", "there are graph, list, show; see ufm claims --help"),
+        ("doctor --jsn", "did you mean --json?; see ufm doctor --help"),
+        ("runs lst", "action must be one of list, verify, got 'lst'; see ufm runs --help"),
+        ("map", "must be followed by one of phase, survival, angles"),
+        ("certify", "see ufm certify --help"),
+        ("claims show fang2021.r00", "close: fang2021.r0"),
+        ("runs list --store /no/such/folder", "`make figures` and `ufm map` fill one"),
+    ],
+)
+def test_what_is_wrong_is_a_line_that_says_what_to_do(command, advice, capsys):
+    assert run(*shlex.split(command)) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert advice in err

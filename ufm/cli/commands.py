@@ -251,7 +251,9 @@ def _evidence_lines(item: dict) -> list[str]:
 def _runs(args: Runs) -> int:
     root = args.store or default_root()
     if not root.is_dir():
-        raise ValueError(f"store must be an existing folder, got {root}")
+        raise ValueError(
+            f"store must be an existing folder, got {root}; `make figures` and `ufm map` fill one"
+        )
     store = Store(root)
     rows = store.list() if args.action == "list" else store.verify()
     if args.json:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import io
 import itertools
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import tyro
@@ -66,33 +67,75 @@ def parse(command: Any, args: Sequence[str] | None, *, prog: str, **options: Any
     except SystemExit:
         sys.stdout.flush()
         if messages.getvalue():
-            name = prog.removeprefix("python -m ")
-            line = reworded(messages.getvalue(), help=f"{prog} --help")
-            sys.stderr.write(f"{name}: {line}\n")
+            given = list(sys.argv[1:] if args is None else args)
+            first = given[:1] if set(given[:1]) <= names(command, [], **options) else []
+            known = names(command, first, **options)
+            line = reworded(messages.getvalue(), known=known, page=" ".join([prog, *first]))
+            sys.stderr.write(f"{prog.removeprefix('python -m ')}: {line}\n")
         raise
 
 
-def reworded(box: str, *, help: str) -> str:
+def names(command: Any, words: Sequence[str], **options: Any) -> set[str]:
+    """Commands that may follow some words, as the help page lists them.
+
+    Args:
+        command: Type to parse into.
+        words: Commands.
+        **options: Other keyword arguments of ``tyro.cli``.
+
+    Returns:
+        Their names.
+    """
+    page = io.StringIO()
+    with (
+        contextlib.suppress(SystemExit),
+        contextlib.redirect_stdout(page),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
+        tyro.cli(command, args=[*words, "--help"], **options)
+    return set(re.findall(r"• ([a-z][\w-]*)", page.getvalue()))
+
+
+def reworded(box: str, *, known: Collection[str], page: str) -> str:
     """One line from tyro's box: a title, the error, and after a rule or empty line its advice.
 
     Args:
         box: What tyro printed.
-        help: Command that shows what may be given.
+        known: Commands that could have been meant.
+        page: Command whose ``--help`` shows what may be given.
 
     Returns:
-        The error. Errors of our own types are kept as they are written.
+        What was wrong, what it should have been, and where that stands. Errors of our own types
+        are kept as they are written.
     """
     lines = [line.strip("│| ").strip() for line in box.splitlines()[1:]]
     paragraphs = itertools.groupby(lines, key=lambda line: bool(line.strip("─-╰╯+ ")))
     words = next((" ".join(group) for is_text, group in paragraphs if is_text), "bad arguments")
-    words = words.rstrip(".")
-    ours = re.match(r"Error parsing \w+: (.* must .*)", words)
-    if ours:
+    words = words.rstrip(". ")
+    if ours := re.match(r"Error parsing \w+: (.* must .*)", words):
         return ours[1]
-    malformed = re.match(r"Error parsing (--\S+): (.*?[\[ ]('.*')\]?)$", words)
-    if malformed:
+    if malformed := re.match(r"Error parsing (--\S+): (.*?[\[ ]('.*')\]?)$", words):
         # tyro names the type only in Python's words; the flags are integers or real numbers.
         flag, reason, value = malformed.groups()
         kind = "a number" if "float" in reason.lower() else "an integer"
         words = f"{flag} must be {'integers' if 'valid parse' in reason else kind}, got {value}"
-    return f"{words}; see {help}"
+    elif unknown := re.match(r"Unrecognized (?:or misplaced )?options: ([^,\s]+)", words):
+        words = _unknown(unknown[1], " ".join(lines), known, page)
+    elif missing := re.match(r"Expected one of \{(.*)\}$", words):
+        words = f"{page} must be followed by one of {missing[1]}, got nothing"
+    elif choice := re.match(
+        r"invalid choice '(.*)' for argument '(.*)'. .* one of \((.*)\)", words
+    ):
+        value, name, choices = choice.groups()
+        words = f"{name} must be one of {choices.replace(chr(39), '')}, got {value!r}"
+    return f"{words}; see {page} --help"
+
+
+def _unknown(word: str, box: str, known: Collection[str], page: str) -> str:
+    if word.startswith("-"):
+        flag = re.search(r"Perhaps you meant: .*?(--[\w-]+)", box)
+        meant = f"; did you mean {flag[1]}?" if flag else ""
+        return f"flags must be those of {page}, got {word!r}{meant}"
+    close = difflib.get_close_matches(word, sorted(known), n=1)
+    meant = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(known))}"
+    return f"commands must be those of {page}, got {word!r}; {meant}"
