@@ -158,3 +158,17 @@ class TestAngles:
             AngleMap(y=Axis(0, 2, 4))
         with pytest.raises(ValueError, match="frame must be"):
             AngleMap(ufm.HAFrame(MIXED, Exponential(2.0), E_W=2.0))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("map", [PhaseMap, SurvivalMap, AngleMap])
+def test_maps_on_a_card_are_those_of_the_processor(map):
+    small = map(x=Axis(1.0, 8.0, 16) if map is not SurvivalMap else Axis(1e-3, 1e-2, 16),
+                y=Axis(0.1, 1.0, 8) if map is not SurvivalMap else Axis(1.0, 50.0, 8))  # fmt: skip
+    here = small.solve(small.y.values(), small.method)
+    there = small.solve(small.y.values(), small.method, device="cuda")
+    assert here.columns == there.columns
+    assert there["certified"].all()
+    assert there["agrees"].all()
+    value = "angle" if map is AngleMap else "value"
+    np.testing.assert_allclose(there[value], here[value], rtol=CERTIFIED, atol=1e-9)

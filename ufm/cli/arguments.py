@@ -164,11 +164,13 @@ class MapFlags:
     Attributes:
         size: Pixels along each side.
         store: Folder of the store; $UFM_RUNS or `runs` by default.
+        device: Where to solve, for example cpu or cuda.
         json: Print the summary as JSON on stdout.
     """
 
     size: int = 128
     store: Path | None = None
+    device: str = "cpu"
     json: bool = False
 
 

@@ -71,7 +71,7 @@ def draw_up(flags: MapFlags) -> bool:
             seen.append(run)
             progress.advance(task)
 
-        rows = maps.compute(map, store, progress=done)
+        rows = maps.compute(map, store, device=flags.device, progress=done)
     data = summary(map, rows, seen) | {"bands already there": there, "store": str(store.root)}
     if flags.json:
         report.json(data)

@@ -137,7 +137,7 @@ def minimise(
         Features of the stated norms.
     """
     H = losses.radius.unsqueeze(-1) * torch.nn.functional.normalize(H, dim=-1)
-    rows = torch.arange(len(H))
+    rows = torch.arange(len(H), device=H.device)
     for _ in range(steps):
         part = losses.select(rows)
         step = newton_step(H[rows], *part.slopes(H[rows]))
@@ -168,7 +168,7 @@ def newton_step(
     mu = -(g * H).sum(-1) / square
     # Scaled to unit multiplier: gradients may be as small as 1e-200.
     unit = mu.clamp(min=1e-290)[:, None, None]
-    bent = hessian / unit + torch.eye(H.shape[-1], dtype=H.dtype)
+    bent = hessian / unit + torch.eye(H.shape[-1], dtype=H.dtype, device=H.device)
     factor, _ = torch.linalg.cholesky_ex(bent)
     both = torch.stack([g / unit[..., 0], H], -1)
     down, along = torch.cholesky_solve(both, factor).unbind(-1)

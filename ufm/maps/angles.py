@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import numpy as np
 import polars as pl
 import torch
 
@@ -68,12 +67,15 @@ class AngleMap(Map):
         """
         return frame(self.frame, self.frame.tree.K, self.frame.rank)
 
-    def solve(self, lines: tuple[float, ...], method: Method) -> pl.DataFrame:
+    def solve(
+        self, lines: tuple[float, ...], method: Method, *, device: str = "cpu"
+    ) -> pl.DataFrame:
         """Solve all classes of all pixels, starting at the frame.
 
         Args:
             lines: Weights alpha.
             method: Newton.
+            device: Where to solve.
 
         Returns:
             Rows: tree, radius, alpha, ``angle`` (largest over the classes, degrees), ``error``
@@ -84,13 +86,13 @@ class AngleMap(Map):
         """
         if not isinstance(method, Newton):
             raise ValueError(f"method must be Newton for an angle map, got {method!r}")
-        W = self.rows()
-        K, radii = len(W), torch.tensor(self.x.values(), dtype=torch.float64)
+        W = self.rows().to(device)
+        K, radii = len(W), W.new_tensor(self.x.values())
         radius, alpha = (
             v.flatten().repeat_interleave(K)
-            for v in torch.meshgrid(radii, torch.tensor(lines, dtype=torch.float64), indexing="xy")
+            for v in torch.meshgrid(radii, W.new_tensor(lines), indexing="xy")
         )
-        y = torch.arange(K).repeat(len(radii) * len(lines))
+        y = torch.arange(K, device=device).repeat(len(radii) * len(lines))
         losses = MixRows.of(W, y, radius=radius, alpha=alpha)
         H = minimise(losses, W[y], steps=method.max_steps, tol=method.gtol)
         g, _ = losses.slopes(H)
@@ -98,9 +100,10 @@ class AngleMap(Map):
         error = torch.rad2deg(angle_bound(losses, H)).unflatten(0, (-1, K)).amax(-1)
         angle = torch.rad2deg(2 * (chord / 2).clamp(max=1).asin()).unflatten(0, (-1, K)).amax(-1)
         columns = {
-            "radius": radius[::K].numpy(), "alpha": alpha[::K].numpy(), "angle": angle.numpy(),
-            "error": error.numpy(), "gap": ball_gap(g, H).unflatten(0, (-1, K)).amax(-1).numpy(),
-            "certified": (error < ANGLE).numpy(), "decided": (error < ANGLE).numpy(),
-            "agrees": np.ones(len(angle), dtype=bool),
+            "radius": radius[::K], "alpha": alpha[::K], "angle": angle, "error": error,
+            "gap": ball_gap(g, H).unflatten(0, (-1, K)).amax(-1),
+            "certified": error < ANGLE, "decided": error < ANGLE,
+            "agrees": torch.ones_like(error, dtype=torch.bool),
         }  # fmt: skip
-        return pl.DataFrame(columns).with_columns(tree=pl.lit(self.tree))
+        rows = pl.DataFrame({name: values.cpu().numpy() for name, values in columns.items()})
+        return rows.with_columns(tree=pl.lit(self.tree))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import polars as pl
+import torch
 
 from ufm._spec import spec
 from ufm.counts import check_count, check_number
@@ -89,12 +91,15 @@ class Map(abc.ABC):
         """How a pixel is solved; part of the key."""
 
     @abc.abstractmethod
-    def solve(self, lines: tuple[float, ...], method: Method) -> pl.DataFrame:
+    def solve(
+        self, lines: tuple[float, ...], method: Method, *, device: str = "cpu"
+    ) -> pl.DataFrame:
         """Solve and certify the pixels of some lines.
 
         Args:
             lines: Values of the y axis.
             method: `method`, as read from the run.
+            device: Where to solve.
 
         Returns:
             One row a pixel, line by line: the two axes by `names`, ``gap``, ``certified``,
@@ -143,18 +148,23 @@ def bands(map: Map, pixels: int = PIXELS) -> tuple[RunSpec, ...]:
     )  # fmt: skip
 
 
-def produce(run: RunSpec) -> Chunk:
+def produce(run: RunSpec, device: str = "cpu") -> Chunk:
     """Producer of a band.
 
     Args:
         run: Its subject is a `Band`.
+        device: Where to solve.
 
     Returns:
-        The rows of `Map.solve`.
+        The rows of `Map.solve`. Off the processor also its gaps as a tensor, by which the record
+        knows the device.
     """
     band: Band = run.subject
     lines = band.map.y.values()[band.first : band.first + band.count]
-    return Chunk(band.map.solve(lines, run.method))
+    rows = band.map.solve(lines, run.method, device=device)
+    if torch.device(device).type == "cpu":
+        return Chunk(rows)
+    return Chunk(rows, {"gap": torch.tensor(rows["gap"].to_list(), device=device)})
 
 
 def compute(
@@ -162,6 +172,7 @@ def compute(
     store: Store | None = None,
     *,
     pixels: int = PIXELS,
+    device: str = "cpu",
     progress: Callable[[Run], None] = lambda run: None,
 ) -> pl.DataFrame:
     """All rows of a map; what the store has is read, the rest computed and recorded.
@@ -170,6 +181,7 @@ def compute(
         map: The map.
         store: Where bands are kept; the default store if None.
         pixels: About how many pixels a band holds.
+        device: Where to solve; no part of the key.
         progress: Called after each band with its run.
 
     Returns:
@@ -180,7 +192,7 @@ def compute(
     """
     parts = []
     for run in bands(map, pixels):
-        found = get_or_run(run, produce, store)
+        found = get_or_run(run, partial(produce, device=device), store)
         parts.append(found.rows)
         progress(found)
     return pl.concat(parts)

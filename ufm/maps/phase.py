@@ -70,12 +70,15 @@ class PhaseMap(Map):
         template = Problem(K=K, d=K - 1, n=(1,) * K, reg=AverageBudget(E_W=1.0))
         return ProblemBatch(template, weights=weights, E_H=s * s)
 
-    def solve(self, lines: tuple[float, ...], method: Method) -> pl.DataFrame:
+    def solve(
+        self, lines: tuple[float, ...], method: Method, *, device: str = "cpu"
+    ) -> pl.DataFrame:
         """Solve, certify and decide.
 
         Args:
             lines: Energies.
             method: L-BFGS.
+            device: Where to solve.
 
         Returns:
             Rows: R, s, phase, value, gap, certified, decided, agrees; ``exact`` (phase by the
@@ -87,15 +90,15 @@ class PhaseMap(Map):
         """
         if not isinstance(method, LBFGS):
             raise ValueError(f"method must be LBFGS for a phase map, got {method!r}")
-        sol, cert = solve_certified(self.problems(lines), method)
+        sol, cert = solve_certified(self.problems(lines), method, device=device)
         R, s = (v.ravel() for v in np.meshgrid(self.x.values(), lines))
         phase = np.array(proved_phase(sol, cert, self.K_A))
         exact = self.exact(R, s)
         columns = {
-            "R": R, "s": s, "phase": phase, "exact": exact, "value": cert.primal.numpy(),
-            "gap": cert.gap.numpy(), "certified": cert.passed.numpy(),
+            "R": R, "s": s, "phase": phase, "exact": exact, "value": cert.primal.cpu().numpy(),
+            "gap": cert.gap.cpu().numpy(), "certified": cert.passed.cpu().numpy(),
             "decided": phase != UNDECIDED, "agrees": (phase == UNDECIDED) | (phase == exact),
-            "steps": sol.steps.numpy(), **self._minority(sol),
+            "steps": sol.steps.cpu().numpy(), **self._minority(sol),
         }  # fmt: skip
         return pl.DataFrame(columns)
 
@@ -131,4 +134,4 @@ class PhaseMap(Map):
         among = cosines(gram)[:, self.K_A :, self.K_A :]
         pairs = self.K_B * (self.K_B - 1)
         mean = (among.sum((-2, -1)) - among.diagonal(dim1=-2, dim2=-1).sum(-1)) / pairs
-        return {"cos_W_B": mean.numpy(), "w_B": square.numpy()}
+        return {"cos_W_B": mean.cpu().numpy(), "w_B": square.cpu().numpy()}

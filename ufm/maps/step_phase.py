@@ -43,10 +43,10 @@ def proved_phase(sol: Solution, cert: Certificate, K_A: int) -> list[str]:
     gap = cert.gap.clamp(min=0) + cert.margin
     radius = (2 * gap * pi.amax(-1)).sqrt()
     mu = op_norm(cert.Y)
-    tells_apart = torch.ones(K, dtype=pi.dtype)
+    tells_apart = torch.ones(K, dtype=pi.dtype, device=pi.device)
     tells_apart[:K_A], tells_apart[K_A:] = K - K_A, -K_A
     mixed = torch.linalg.vector_norm(cert.Y.mT @ (tells_apart / tells_apart.norm()), dim=-1)
-    Q = torch.eye(K, dtype=pi.dtype) + cert.Y / pi.unsqueeze(-2)
+    Q = torch.eye(K, dtype=pi.dtype, device=pi.device) + cert.Y / pi.unsqueeze(-2)
     off = (Q - 1 / K).abs().sum(-2)[:, K_A:].amax(-1)
     # Entries of one column move by at most half of its change in the l1 norm.
     slack = (gap / (2 * pi[:, 0])).sqrt().unsqueeze(-1)

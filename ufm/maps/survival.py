@@ -106,12 +106,15 @@ class SurvivalMap(Map):
             for lam in (scale * ridge for ridge in self.x.values())
         ]
 
-    def solve(self, lines: tuple[float, ...], method: Method) -> pl.DataFrame:
+    def solve(
+        self, lines: tuple[float, ...], method: Method, *, device: str = "cpu"
+    ) -> pl.DataFrame:
         """Solve, certify and count; lines with the same centers are one batch.
 
         Args:
             lines: Imbalances.
             method: L-BFGS.
+            device: Where to solve.
 
         Returns:
             Rows: counts, ridge, rho, ``least`` and ``most`` (bounds of the number of survivors,
@@ -126,7 +129,7 @@ class SurvivalMap(Map):
         by_counts: dict[tuple[int, ...], list[float]] = {}
         for rho in lines:
             by_counts.setdefault(self.classes(rho)[1], []).append(rho)
-        parts = [self._batch(tuple(group), method) for group in by_counts.values()]
+        parts = [self._batch(tuple(group), method, device) for group in by_counts.values()]
         return pl.concat(parts).sort("rho", maintain_order=True)
 
     def thresholds(self, rho: float) -> np.ndarray:
@@ -141,17 +144,18 @@ class SurvivalMap(Map):
         n, f = (torch.tensor(v, dtype=torch.float64) for v in self.classes(rho))
         return (survival_index(f, n, self.theta).sqrt() / (f * n).sum()).numpy()
 
-    def _batch(self, lines: tuple[float, ...], method: LBFGS) -> pl.DataFrame:
-        sol, cert = solve_certified([p for rho in lines for p in self.problems(rho)], method)
-        least, most = (v.numpy() for v in survivors(sol, cert))
+    def _batch(self, lines: tuple[float, ...], method: LBFGS, device: str) -> pl.DataFrame:
+        problems = [p for rho in lines for p in self.problems(rho)]
+        sol, cert = solve_certified(problems, method, device=device)
+        least, most = (v.cpu().numpy() for v in survivors(sol, cert))
         ridge, rho = (v.ravel() for v in np.meshgrid(self.x.values(), lines))
         thresholds = np.stack([self.thresholds(y) for y in lines]).repeat(self.x.size, axis=0)
         exact = (thresholds > ridge[:, None]).sum(-1)
         scale = np.repeat([_mean_centers(*self.classes(y)) for y in lines], self.x.size)
         columns = {
             "ridge": ridge, "rho": rho, "least": least, "most": most, "exact": exact,
-            "value": cert.primal.numpy() / scale, "gap": cert.gap.numpy() / scale,
-            "certified": cert.passed.numpy(), "decided": least == most,
+            "value": cert.primal.cpu().numpy() / scale, "gap": cert.gap.cpu().numpy() / scale,
+            "certified": cert.passed.cpu().numpy(), "decided": least == most,
             "agrees": (least <= exact) & (exact <= most),
         }  # fmt: skip
         return pl.DataFrame(columns).with_columns(counts=pl.lit(self.counts))
