@@ -89,7 +89,7 @@ def stages(
     then = [trained[name].pop(0) for name in NEXT if name in trained]
     rest = [stage for stages in trained.values() for stage in stages]
     speed = _throughput(python, device, root)
-    return [speed, _solver(python), *first, *_tests(python, root), *then, *rest]
+    return [speed, *first, _solver(python), *_tests(python, root), *then, *rest]
 
 
 def _rank(table: str, row: Row) -> int:

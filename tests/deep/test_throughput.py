@@ -62,7 +62,8 @@ def test_the_stages_cover_the_tests_the_speed_and_every_queued_row(tmp_path):
     names = [stage.name for stage in found]
     assert len(set(names)) == len(names)
     assert names[:3] == ["throughput", *stages.HEADLINE]
-    assert names[3].startswith("cuda-tests")
+    assert names[3] == "solver"
+    assert names[4].startswith("cuda-tests")
     trained = {stage.command[4] for stage in found if stage.command[3] == "train"}
     assert trained == {row.recipe for name in stages.QUEUED for row in TABLES[name].rows}
     for stage in found:
