@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -40,6 +41,13 @@ def _git(folder: Path, *arguments: str) -> str:
     ).stdout  # fmt: skip
 
 
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
 def device_name(device: torch.device | str = "cpu") -> str:
     """Name of a device for a record.
 
@@ -72,6 +80,7 @@ def environment(device: torch.device | str = "cpu") -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
+        "numba": _version("numba"),  # without it, tensors computed what kernels would have
         "system": platform.system(),
         "device": device_name(device),
         "threads": torch.get_num_threads(),
