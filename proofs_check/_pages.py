@@ -59,6 +59,8 @@ KINDS = {
     EvidenceKind.NETWORK: "trained networks",
     EvidenceKind.COUNTEREXAMPLE: "counter-example",
 }
+# Formulas longer than this are shown as the derivation writes them, too.
+LONG = 300
 _ROLE = re.compile(r":math:`([^`]+)`")
 _SPECIAL = re.compile(r"(?<!\\)([*<$])|(?<!\w)(_)")
 _BLOCK = re.compile(r"\.\. math::\n\s*\n?((?:[ ]+.+\n?)+)")
@@ -226,16 +228,20 @@ def _proof(check: Check, proof: Proof) -> Iterator[str]:
 
 def _step(number: int, step: Step) -> Iterator[str]:
     label = {Relation.LIMIT: " (limit)", Relation.SIGN: " (sign)"}.get(step.relation, "")
-    yield from ("", f"{number}. {prose(step.text)}{label}")
+    head = f"{number}. "
+    pad = " " * len(head)
+    yield from ("", f"{head}{prose(step.text)}{label}")
     if step.relation is Relation.TIE:
-        yield from ("", f"   Compared with the code at {step.sample}; the package gives")
+        yield from ("", f"{pad}Compared with the code at {step.sample}; the package gives")
     if step.written and " = " not in step.latex:
         sides = " and ".join(f"`{side}`" for side in step.written)
-        yield from ("", f"   From {sides}, which are the same once written down:")
+        yield from ("", f"{pad}From {sides}, which are the same once written down:")
+    elif step.written and len(step.latex) > LONG:
+        yield from ("", f"{pad}From {' = '.join(f'`{side}`' for side in step.written)}, that is")
     if step.latex == "0 = 0":
-        yield from ("", "   The difference vanishes as soon as it is written down.")
+        yield from ("", f"{pad}The difference vanishes as soon as it is written down.")
         return
-    yield from ("", "   $$", f"   {_aligned(step.latex)}", "   $$")
+    yield from ("", f"{pad}$$", f"{pad}{_aligned(step.latex)}", f"{pad}$$")
 
 
 def _aligned(latex: str) -> str:
