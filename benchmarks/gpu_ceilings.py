@@ -34,6 +34,16 @@ def event_seconds(call: Callable[[], object], repeats: int = 7, warmup: int = 2)
     return statistics.median(times)
 
 
+def replayed_seconds(call: Callable[[], object], repeats: int = 5) -> float:
+    """Median device time of a call captured as a graph: without what the host takes to launch."""
+    call()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        call()
+    return event_seconds(graph.replay, repeats)
+
+
 def multiply_add_rate(device: torch.device) -> float:
     """Float64 operations a second of the vector units, two a multiply-add."""
     kernel = importlib.import_module("benchmarks._gpu_kernels").multiply_add

@@ -68,8 +68,9 @@ def bound_average(
     primal, gap, margin = (torch.empty_like(radius2) for _ in range(3))
     Y = x.new_empty(B if keep_Y else 1, K, K)
     tile = Tile.of(K, d)
-    kernel.bound[(B,)](
-        aligned(x), aligned(c), aligned(radius2), primal, gap, margin, Y, K=K, d=d, KP=tile.KP,
-        DP=tile.DP, MAX_SWEEPS=MAX_SWEEPS, KEEP_Y=keep_Y, num_warps=warps,
-    )  # fmt: skip
+    with torch.cuda.device_of(x):
+        kernel.bound[(B,)](
+            aligned(x), aligned(c), aligned(radius2), primal, gap, margin, Y, K=K, d=d, KP=tile.KP,
+            DP=tile.DP, MAX_SWEEPS=MAX_SWEEPS, KEEP_Y=keep_Y, num_warps=warps,
+        )  # fmt: skip
     return Proof(primal, gap, margin, Y if keep_Y else None)

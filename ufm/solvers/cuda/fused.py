@@ -110,15 +110,16 @@ def minimise(
     code, steps, evaluations = (torch.empty(B, dtype=torch.int32, device=x.device) for _ in "xyz")
     programs = min(B, programs or _filling(x.device))
     scratch = x.new_empty(programs, (2 + 2 * PAIRS) * P)
-    kernel.minimise[(programs,)](
-        x, c, radius2, value, norm, code, steps, evaluations, scratch,
-        torch.zeros(1, dtype=torch.int32, device=x.device), x.new_full((1,), method.gtol),
-        B, method.max_steps, K=K, d=d, **Tile.of(K, d)._asdict(), M=PAIRS, ARMIJO=ARMIJO,
-        SHRINK=SHRINK, MAX_SHRINKS=MAX_SHRINKS, MAX_IDLE=MAX_IDLE, CURVATURE=CURVATURE,
-        RUNNING=RUNNING, CONVERGED=Status.CONVERGED.code, OUT_OF_STEPS=Status.MAX_STEPS.code,
-        STALLED=Status.STALLED.code, NONFINITE=Status.NONFINITE.code,
-        num_warps=warps, maxnreg=registers,
-    )  # fmt: skip
+    with torch.cuda.device_of(x):
+        kernel.minimise[(programs,)](
+            x, c, radius2, value, norm, code, steps, evaluations, scratch,
+            torch.zeros(1, dtype=torch.int32, device=x.device), x.new_full((1,), method.gtol),
+            B, method.max_steps, K=K, d=d, **Tile.of(K, d)._asdict(), M=PAIRS, ARMIJO=ARMIJO,
+            SHRINK=SHRINK, MAX_SHRINKS=MAX_SHRINKS, MAX_IDLE=MAX_IDLE, CURVATURE=CURVATURE,
+            RUNNING=RUNNING, CONVERGED=Status.CONVERGED.code, OUT_OF_STEPS=Status.MAX_STEPS.code,
+            STALLED=Status.STALLED.code, NONFINITE=Status.NONFINITE.code,
+            num_warps=warps, maxnreg=registers,
+        )  # fmt: skip
     return Outcome(x, value, norm, code.long(), steps.long(), evaluations.long())
 
 
