@@ -6,6 +6,10 @@ import dataclasses
 import errno
 import itertools
 import json
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import matplotlib as mpl
 import polars as pl
@@ -16,6 +20,10 @@ from figures.__main__ import main
 from figures._build import MissingRun, Target, build
 from figures._registry import Figure, Job
 from ufm.runs import Chunk, RunSpec, Store, files
+
+
+ROOT = Path(__file__).parents[2]
+WHOLE = {".parquet", ".safetensors", ".json"}  # the files of a run
 
 
 @pytest.fixture
@@ -235,3 +243,22 @@ def test_the_palette_survives_a_grey_printer():
 
 def test_every_series_has_a_marker_and_a_line_of_its_own():
     assert len(set(_style.MARKERS)) == len(set(_style.LINES)) == len(_style.SERIES)
+
+
+@pytest.mark.slow
+def test_a_build_that_is_killed_goes_on_where_it_stopped(tmp_path, capsys):
+    store, out = tmp_path / "runs", tmp_path / "out"
+    arguments = ["build", "center-counts", "rank-loss", "--store", str(store), "--out", str(out)]
+    command = [sys.executable, "-m", "figures", *arguments]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+        while not (out / "center-counts.json").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.kill()
+    assert not (out / "rank-loss.json").exists()
+    before = {path: path.stat().st_mtime_ns for path in (*out.iterdir(), *store.rglob("*.json"))}
+    assert main(arguments) == 0
+    assert (out / "rank-loss.pdf").exists()
+    assert (out / "index.html").exists()
+    assert {path: path.stat().st_mtime_ns for path in before if path.exists()} == before
+    assert {path.suffix for path in store.rglob("*") if path.is_file()} <= WHOLE
