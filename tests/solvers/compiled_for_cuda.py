@@ -49,7 +49,7 @@ def compiled(kernel, constants: dict, **options: int) -> dict:
 json.dump(
     {
         "minimise": compiled(_lbfgs_kernel.minimise, MINIMISE, num_warps=WARPS, maxnreg=REGISTERS),
-        "bound": compiled(_average_kernel.bound, BOUND, num_warps=1),
+        "bound": compiled(_average_kernel.bound, BOUND, num_warps=WARPS, maxnreg=REGISTERS),
     },
     sys.stdout,
 )

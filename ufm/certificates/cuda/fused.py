@@ -13,6 +13,8 @@ from ufm.certificates._certificate import GATE
 
 
 WARPS = 1
+# Registers a thread: 168 lets 12 programs share a multiprocessor.
+REGISTERS = 168
 # 9 rounds a sweep at K = 10; convergence is quadratic, five or six sweeps are usual.
 MAX_SWEEPS = 12
 
@@ -46,6 +48,7 @@ def bound_average(
     *,
     keep_Y: bool = False,
     warps: int = WARPS,
+    registers: int = REGISTERS,
 ) -> Proof:
     r"""Certify points of cross-entropy on the spheres :math:`\|W\|^2 + \|V\|^2 = 2\tau`.
 
@@ -55,6 +58,7 @@ def bound_average(
         radius2: ``2 tau``.
         keep_Y: Whether to return the dual matrices.
         warps: Warps a program.
+        registers: Most registers a thread.
 
     Returns:
         Bounds by the clip; NaN where a point is not finite.
@@ -72,5 +76,6 @@ def bound_average(
         kernel.bound[(B,)](
             aligned(x), aligned(c), aligned(radius2), primal, gap, margin, Y, K=K, d=d, KP=tile.KP,
             DP=tile.DP, MAX_SWEEPS=MAX_SWEEPS, KEEP_Y=keep_Y, num_warps=warps,
+            maxnreg=registers,
         )  # fmt: skip
     return Proof(primal, gap, margin, Y if keep_Y else None)
