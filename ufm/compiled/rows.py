@@ -5,11 +5,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-import threading
-from collections.abc import Callable, Iterator
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,8 +17,8 @@ import torch
 # Most rows a thread takes at a time, and least number of pieces a thread: no thread shall wait long
 # for the last one, and an interrupt is heard between pieces.
 PIECE, TURNS = 32, 4
-# A kernel that is not ready after this time is being compiled; say so.
-PATIENCE = 1.5
+# A function compiled by numba.
+Kernel = Any
 
 
 @cache
@@ -33,7 +32,7 @@ def available() -> bool:
 
 
 @cache
-def kernel(module: str, name: str) -> Callable[..., None]:
+def kernel(module: str, name: str) -> Kernel:
     """A compiled function, imported when first asked for.
 
     Args:
@@ -42,12 +41,21 @@ def kernel(module: str, name: str) -> Callable[..., None]:
 
     Returns:
         The function, called as ``f(first, last, *arrays)``.
+
+    Raises:
+        RuntimeError: If numba fails for another reason than having no folder to write to.
     """
-    with _announced():
+    try:
         return getattr(importlib.import_module(module), name)
+    except RuntimeError as error:
+        if "cannot cache" not in str(error):
+            raise
+    # No folder that may be written to beside the source or at home: compile for this process only.
+    importlib.import_module("numba").config.CACHE_DIR = tempfile.mkdtemp(prefix="ufm-kernels-")
+    return getattr(importlib.import_module(module), name)
 
 
-def over_rows(function: Callable[..., None], count: int, *arrays: Any) -> None:
+def over_rows(function: Kernel, count: int, *arrays: Any) -> None:
     """Call ``function(first, last, *arrays)`` for pieces of ``range(count)``.
 
     As many threads as torch uses (``torch.set_num_threads``, ``OMP_NUM_THREADS``). They are
@@ -59,8 +67,8 @@ def over_rows(function: Callable[..., None], count: int, *arrays: Any) -> None:
         count: Number of rows.
         *arrays: Its further arguments.
     """
-    with _announced():
-        function(0, 0, *arrays)
+    _announce(function)
+    function(0, 0, *arrays)  # compiled or loaded before the threads start
     threads = torch.get_num_threads()
     size = max(1, min(PIECE, count // (TURNS * threads)))
     pieces = [(first, min(first + size, count)) for first in range(0, count, size)]
@@ -79,13 +87,11 @@ def over_rows(function: Callable[..., None], count: int, *arrays: Any) -> None:
             raise
 
 
-@contextmanager
-def _announced() -> Iterator[None]:
-    text = "ufm: compiling a kernel, once on this machine (about ten seconds)\n"
-    timer = threading.Timer(PATIENCE, sys.stderr.write, (text,))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+def _announce(function: Kernel) -> None:
+    # On stderr if this process has not compiled the function and no earlier one has stored it.
+    if function.signatures:
+        return
+    stem = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+    folder = function.stats.cache_path
+    if not (folder and any(Path(folder).glob(f"{stem}-*.nbi"))):
+        sys.stderr.write("ufm: compiling a kernel, once on this machine: about ten seconds\n")

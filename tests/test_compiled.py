@@ -1,0 +1,126 @@
+"""Threads, pieces, announcements and folders of compiled kernels; products and eigenvalues."""
+
+import importlib
+import threading
+import time
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from tolerances import EXACT
+
+from ufm.compiled import rows
+
+
+def fake(calls: list, *, compiled: bool = True, folder: str = ""):
+    def kernel(first, last, *arrays):
+        calls.append((first, last, threading.get_ident()))
+        arrays[0][first:last] += 1
+
+    kernel.signatures = [()] if compiled else []
+    kernel.stats = SimpleNamespace(cache_path=folder)
+    return kernel
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 33, 1000])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_every_row_once(count, threads):
+    before, calls, seen = torch.get_num_threads(), [], np.zeros(count)
+    torch.set_num_threads(threads)
+    try:
+        rows.over_rows(fake(calls), count, seen)
+    finally:
+        torch.set_num_threads(before)
+    assert (seen == 1).all()
+    assert max(last - first for first, last, _ in calls) <= rows.PIECE
+    assert calls[0][:2] == (0, 0)  # compiled before the threads start
+
+
+def test_an_error_in_a_thread_is_raised_and_the_rest_given_up(monkeypatch):
+    calls = []
+
+    def broken(first, last, *_):
+        calls.append(first)
+        if last > 0:
+            raise KeyboardInterrupt
+
+    broken.signatures = [()]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    with pytest.raises(KeyboardInterrupt):
+        rows.over_rows(broken, 100_000)
+    assert len(calls) < 100_000 // rows.PIECE
+
+
+def test_a_compilation_is_announced_and_a_cached_kernel_is_not(tmp_path, capsys):
+    rows.over_rows(fake([], compiled=False, folder=str(tmp_path)), 1, np.zeros(1))
+    assert capsys.readouterr().err.startswith("ufm: compiling a kernel, once on this machine")
+    (tmp_path / "test_compiled.kernel-1.py311.nbi").touch()
+    rows.over_rows(fake([], compiled=False, folder=str(tmp_path)), 1, np.zeros(1))
+    rows.over_rows(fake([]), 1, np.zeros(1))
+    assert capsys.readouterr().err == ""
+
+
+def test_without_a_folder_to_write_to_a_kernel_is_compiled_for_the_process(monkeypatch):
+    config = SimpleNamespace(CACHE_DIR="")
+    modules = {"numba": SimpleNamespace(config=config)}
+    failures = iter(["cannot cache function 'f': no locator available for file 'x'"])
+
+    def import_module(name):
+        if name in modules:
+            return modules[name]
+        for message in failures:
+            raise RuntimeError(message)
+        return SimpleNamespace(f="compiled")
+
+    monkeypatch.setattr(rows.importlib, "import_module", import_module)
+    assert rows.kernel.__wrapped__("some.module", "f") == "compiled"
+    assert "ufm-kernels-" in config.CACHE_DIR
+    failures = iter(["another reason"])
+    with pytest.raises(RuntimeError, match="another reason"):
+        rows.kernel.__wrapped__("some.module", "f")
+
+
+@pytest.mark.slow  # compiles
+@pytest.mark.skipif(not rows.available(), reason="needs numba (extra `fast`)")
+def test_products_and_eigenvalues_against_numpy():
+    from numba import njit
+
+    product = importlib.import_module("ufm.compiled._product").product
+    symmetric = importlib.import_module("ufm.compiled._symmetric")
+
+    @njit
+    def multiplied(C, A, B, *steps):
+        product(C, A, B, *steps)
+
+    @njit
+    def decomposed(A, n, values, off, scale, w, vectors):
+        symmetric.reduce_to_tridiagonal(A, n, values, off, scale, w)
+        symmetric.accumulate(A, n, scale, vectors)
+        return symmetric.diagonalise(values, off, n, vectors, n)
+
+    generator = np.random.default_rng(0)
+    for m, q, n in [(2, 1, 1), (2, 3, 2), (3, 2, 3), (5, 4, 4), (7, 3, 6), (10, 9, 10)]:
+        A, B = generator.standard_normal((m, q)), generator.standard_normal((q, n))
+        for left, steps in ((A, (q, 1)), (np.ascontiguousarray(A.T), (1, m))):
+            C = np.zeros((m, n))
+            multiplied(C, left, B, m, q, n, *steps)
+            np.testing.assert_allclose(C, A @ B, rtol=0, atol=EXACT)
+    special = [np.zeros((4, 4)), np.eye(3), np.diag([1.0, 1e-20, 3.0]), np.ones((5, 5))]
+    for A in [*special, *(generator.standard_normal((k, k)) for k in (2, 3, 6, 11, 30))]:
+        A, n = A + A.T, len(A)
+        values, vectors = np.empty(n), np.empty((n, n))
+        scratch = [np.empty(n) for _ in range(3)]
+        assert decomposed(A.copy(), n, values, *scratch, vectors)
+        size = max(1.0, np.abs(A).sum())
+        np.testing.assert_allclose(
+            np.sort(values), np.linalg.eigvalsh(A), rtol=0, atol=EXACT * size
+        )
+        np.testing.assert_allclose(vectors @ vectors.T, np.eye(n), rtol=0, atol=EXACT)
+        np.testing.assert_allclose(
+            vectors.T @ (values[:, None] * vectors), A, rtol=0, atol=EXACT * size
+        )
+    broken = np.full((3, 3), np.nan)
+    assert not decomposed(
+        broken, 3, np.empty(3), *(np.empty(3) for _ in range(3)), np.empty((3, 3))
+    )
