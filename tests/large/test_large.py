@@ -234,28 +234,37 @@ class TestSolve:
             torch.testing.assert_close(part.H, whole.H, rtol=0, atol=1e-6)
 
     @pytest.mark.slow
-    def test_ten_thousand_classes_by_lbfgs_in_blocks(self):
-        """K = 10^4, d = 24, no K x K matrix but two in the proof of the norm."""
+    def test_ten_thousand_classes_are_certified_in_blocks(self):
+        """K = 10^4, d = 24: no K x K matrix but two in the proof of the norm."""
         code = (
             "import pathlib, ufm\n"
-            "from ufm.large import certify_low_rank\n"
+            "from ufm.large import certify_low_rank, solve_large\n"
             "K = 10_000\n"
             "problem = ufm.Problem(K=K, d=24, n=(1,) * K, reg=ufm.AverageBudget(1.0, 1e-4),\n"
             "                      weights=ufm.step_weights(K=K, K_A=20, R=1e4))\n"
-            "sol = ufm.solve(problem, ufm.LBFGS(memory=8, start='random'), throw=False)\n"
-            "cert = certify_low_rank(sol)\n"
+            "cert = certify_low_rank(solve_large(problem)[0])\n"
             "status = pathlib.Path('/proc/self/status').read_text()\n"
             "peak = int(status.split('VmHWM:')[1].split()[0]) / 1024\n"
-            "print(cert.primal, cert.gap, cert.passed, peak)\n"
+            "print(cert.primal, cert.dual, cert.gap, cert.passed, peak)\n"
         )
         out = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True
         )
-        primal, gap, passed, peak = out.stdout.split()
-        exact = ufm.step_optimum(20, 9980, R=1e4, tau=100.0)
-        assert abs(float(primal) - float(exact.value)) <= max(float(gap), 0) + CERTIFIED
+        primal, dual, gap, passed, peak = out.stdout.split()
+        exact = float(ufm.step_optimum(20, 9980, R=1e4, tau=100.0).value)
         assert passed == "True"
+        assert float(dual) <= exact + CERTIFIED
+        assert abs(float(primal) - exact) <= max(float(gap), 0) + CERTIFIED
         assert float(peak) < 3500
+
+    @pytest.mark.slow
+    def test_lbfgs_in_blocks_reaches_a_low_rank_optimum(self):
+        problem = step(1500, 20, 1e4, 0.01, d=24)
+        sol = ufm.solve(problem, ufm.LBFGS(memory=8, start="random", gtol=1e-8), throw=False)
+        cert = certify_low_rank(sol)
+        exact = float(ufm.step_optimum(20, 1480, R=1e4, tau=15.0).value)
+        assert cert.passed
+        assert abs(cert.primal - exact) < CERTIFIED
 
 
 def _whole(problem: ufm.Problem, model: Groups, X: Blocks) -> torch.Tensor:
