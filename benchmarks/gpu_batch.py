@@ -21,6 +21,7 @@ import torch
 
 import ufm
 from benchmarks import gpu_ceilings as ceilings
+from benchmarks import measure
 from ufm._typing import Tensor
 from ufm.certificates.cuda.fused import Proof, bound_average
 from ufm.geometry.frames import helmert
@@ -221,13 +222,12 @@ def is_current(path: Path) -> bool:
     return known and record.get("complete") is True
 
 
-def measure(device: torch.device, sizes: tuple[int, ...]) -> Iterator[dict[str, Any]]:
+def measured(device: torch.device, sizes: tuple[int, ...]) -> Iterator[dict[str, Any]]:
     """The record as it grows, in about three minutes: a stop or a failure loses one part only."""
     rates = card(device)
     record: dict[str, Any] = {
         "benchmark": "gpu_batch", "about": __doc__, "version": VERSION, "sources": sources(),
-        "torch": torch.__version__, "ufm": ufm.__version__, "complete": False, "card": rates,
-        "batches": [],
+        "machine": measure.machine(), "complete": False, "card": rates, "batches": [],
     }  # fmt: skip
     yield record
     for B in sizes:
@@ -252,7 +252,7 @@ def main(argv: list[str]) -> int:
         return 2
     device, text = torch.device("cuda", torch.cuda.current_device()), ""
     arguments.record.parent.mkdir(parents=True, exist_ok=True)
-    for record in measure(device, tuple(arguments.sizes)):
+    for record in measured(device, tuple(arguments.sizes)):
         text = json.dumps(record, indent=1) + "\n"
         arguments.record.write_text(text, encoding="utf-8")
     sys.stdout.write(text)

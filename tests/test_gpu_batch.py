@@ -72,9 +72,17 @@ def test_without_a_card_nothing_is_written(tmp_path, capsys):
 
 
 @pytest.mark.gpu
-def test_a_small_batch_is_measured(tmp_path):
-    path = tmp_path / "out.json"
-    assert gpu_batch.main(["--record", str(path), "--sizes", "1000"]) == 0
-    assert gpu_batch.is_current(path)
-    (row,) = json.loads(path.read_bytes())["batches"]
+def test_a_small_batch_is_certified_and_counted():
+    rates = {
+        "multiply-add flop a second": 1e13, "copied bytes a second": 1e12,
+        "resident programs": 1000, "seconds an evaluation alone": 1e-6,
+    }  # fmt: skip
+    row = gpu_batch.throughput(
+        lambda: gpu_batch.random_batch(1000), torch.device("cuda"), rates, repeats=1
+    )
     assert row["certified"] == 1000
+    assert row["left after each attempt"][-1] == 0
+    assert row["flop a second"] == pytest.approx(
+        row["flop an instance"] * row["instances a second"]
+    )
+    assert row["latency floor"] == pytest.approx(row["evaluations"] * 1e-6)
