@@ -32,7 +32,8 @@ TITLES = {
 MODULES = (
     "ufm.problem", "ufm.losses", "ufm.counts", "ufm.center_counts", "ufm.geometry",
     "ufm.hierarchy", "ufm.methods", "ufm.solvers", "ufm.solution", "ufm.status",
-    "ufm.certificates", "ufm.certified", "ufm.large", "ufm.maps", "ufm.metrics", "ufm.heads", "ufm.theory", "ufm.claims",
+    "ufm.certificates", "ufm.certified", "ufm.large", "ufm.maps", "ufm.metrics", "ufm.heads",
+    "ufm.theory", "ufm.claims",
 )  # fmt: skip
 BALANCES = {
     "balanced": (5, 5, 5, 5),
