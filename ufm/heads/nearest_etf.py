@@ -162,7 +162,6 @@ class NearestETFHead(Head):
             means, batches = self._average(features, y)
             return self._solve(means, batches > 0)[0]
 
-    @torch.compiler.disable
     @torch.no_grad()
     def follow(self, features: Float[Tensor, "B d"], y: Int[Tensor, "B"]) -> None:
         """Take a batch into the averages and move the frame; used from the next forward pass on.
