@@ -1,4 +1,4 @@
-"""Run the Triton kernels by Triton's interpreter: ``python interpreted_for_cuda.py IN OUT`` (torch files).
+"""Run the kernels by Triton's interpreter: ``python interpreted_for_cuda.py IN OUT``, torch files.
 
 A process of its own: the interpreter has to be chosen before Triton is imported.
 """

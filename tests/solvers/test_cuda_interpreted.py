@@ -65,7 +65,8 @@ def outcomes(tmp_path_factory) -> dict[str, dict]:
     }
     cases["stopped"] = case(SHAPES["K3"][:1], max_steps=2)
     torch.save(list(cases.values()), folder / "in.pt")
-    command = [sys.executable, "-W", "ignore", str(Path(__file__).with_name("interpreted_for_cuda.py"))]
+    script = Path(__file__).with_name("interpreted_for_cuda.py")
+    command = [sys.executable, "-W", "ignore", str(script)]
     done = subprocess.run(
         [*command, str(folder / "in.pt"), str(folder / "out.pt")], capture_output=True, text=True
     )
