@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tolerances import EXACT
 
 import ufm
 from ufm.objective import Objective
@@ -79,6 +80,19 @@ def test_solving_certifying_and_selecting_keep_the_arrays():
     assert torch.equal(sol.select(torch.tensor([4])).W, one.W)
     assert sol[5].problem == batch[2]
     assert isinstance(sol.select(torch.tensor([1, 3])).problems, ufm.ProblemBatch)
+
+
+def test_instances_that_no_attempt_can_certify_keep_their_place():
+    # d = K - 4 is below the rank of the optimal logits: no attempt improves on the last one.
+    weights = np.where(np.arange(10) < 5, 2.0, 1.0)
+    template = ufm.Problem(K=10, d=6, n=(1,) * 10, reg=ufm.AverageBudget(E_W=1.0, E_H=5.0))
+    sol, cert = ufm.solve_certified(
+        ufm.ProblemBatch(template, weights=[weights, np.arange(10) + 1.0])
+    )
+    assert not cert.passed.any()
+    assert (cert.gap > 1e-6).all()
+    assert sol.value.isfinite().all()
+    torch.testing.assert_close(cert.primal, sol.value, rtol=EXACT, atol=0)
 
 
 def test_flows_take_them_too():

@@ -54,6 +54,8 @@ def solve_certified(
         part = attempt(sol.select(failed))
         proof = prove(part)
         better = (proof.gap < cert.gap[failed]).nonzero().squeeze(-1)
+        if not len(better):
+            continue
         where = failed[better]
         sol = _with_points(sol, where, part.select(better))
         cert = cert.with_rows(where, proof.select(better))

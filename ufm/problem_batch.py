@@ -136,10 +136,11 @@ class ProblemBatch(Sequence[Problem]):
         Returns:
             The first one of its kind, or None.
         """
+        if self.lam_W is None:
+            return None if self.template.has_minimiser else self.template
         zero = np.zeros(len(self), dtype=int)
         for name in ("lam_W", "lam_H"):
-            lam = getattr(self, name)
-            zero = zero if lam is None else 2 * zero + (lam == 0)
+            zero = 2 * zero + (getattr(self, name) == 0)
         kinds = (self[int(i)] for i in np.unique(zero, return_index=True)[1])
         return next((problem for problem in kinds if not problem.has_minimiser), None)
 
@@ -152,7 +153,10 @@ class ProblemBatch(Sequence[Problem]):
         Returns:
             The smaller batch.
         """
-        rows = rows if isinstance(rows, slice) else np.asarray(rows, dtype=np.int64)
+        if not isinstance(rows, slice):
+            rows = np.asarray(rows, dtype=np.int64)
+        elif rows.indices(len(self)) == (0, len(self), 1):
+            return self
         names = ("weights", *STRENGTHS)
         arrays = {name: getattr(self, name) for name in names}
         return ProblemBatch(
