@@ -76,7 +76,7 @@ class Result:
 
 
 class NonFinite(Exception):
-    """The loss is not finite; the message says since which step."""
+    """Loss or weights are not finite; the message says since which step."""
 
 
 @dataclass(eq=False)
@@ -164,7 +164,7 @@ class Run:
             True behind each step that is enqueued; the first time before any.
 
         Raises:
-            NonFinite: If the loss of an epoch is not finite.
+            NonFinite: If a loss of an epoch, or a weight behind it, is not finite.
         """
         plan = self._plan(self.epoch)
         if plan is not None:
@@ -298,6 +298,15 @@ class Run:
                 f"{self.epoch + 1} (steps {first + 1} to {self.epoch * len(losses) + self.at} of "
                 f"the run); the checkpoint behind epoch {saved}, step {at} is kept"
             )
+        # A loss may be finite where its gradient is not: the weights show it one step earlier.
+        with self.step.on_stream():
+            finite = [p.isfinite().all() for p in self.step.model.parameters()]
+            if not bool(torch.stack(finite).all()):
+                saved, at = self._saved_at
+                raise NonFinite(
+                    f"weights must be finite, behind step {self.at} of epoch {self.epoch + 1} they "
+                    f"are not; the checkpoint behind epoch {saved}, step {at} is kept"
+                )
 
     def _tick(self) -> None:
         now = time.perf_counter()

@@ -367,10 +367,12 @@ class Step:
             last = {name: t.clone() for name, t in self._moving.items()}
             for name, mean in self.average.items():
                 self._moving[name].copy_(mean)
-        yield
-        with self.on_stream():
-            for name, kept in last.items():
-                self._moving[name].copy_(kept)
+        try:
+            yield
+        finally:
+            with self.on_stream():
+                for name, kept in last.items():
+                    self._moving[name].copy_(kept)
 
     def on_stream(self) -> contextlib.AbstractContextManager:
         """Context of this network's CUDA stream.

@@ -21,6 +21,7 @@ from deep.recipes import find as recipe_of
 from deep.results import Stored, interval
 from deep.run import Outcome, Result
 from deep.train import train_many
+from ufm.counts import check_count
 
 
 OUT = Path("runs/deep")
@@ -329,10 +330,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     Returns:
         0; 1 if a run failed, 3 if one was stopped.
+
+    Raises:
+        ValueError: If there is no such table, or no seed is asked for.
     """
     table = find(arguments.name)
+    wanted = table.seeds if arguments.seeds is None else check_count("seeds", arguments.seeds)
     status = 0
-    for recipe, seeds in missing(table, arguments.seeds or table.seeds):
+    for recipe, seeds in missing(table, wanted):
         if arguments.no_train or status == 3:
             break
         found = train_missing(recipe, seeds, device=arguments.device, folder=arguments.folder,

@@ -92,10 +92,14 @@ def train_many(
         One result a seed.
 
     Raises:
-        ValueError: If seeds repeat, or data, recipe and checkpoint do not fit together.
+        ValueError: If seeds repeat or are negative, ``limit`` is negative, or data, recipe
+            and checkpoint do not fit together.
+        MemoryError: If the device does not hold data and networks.
     """
-    if len(set(seeds)) < len(seeds) or not seeds:
-        raise ValueError(f"seeds must be distinct and at least one, got {list(seeds)}")
+    if len(set(seeds)) < len(seeds) or not seeds or min(seeds) < 0:
+        raise ValueError(f"seeds must be distinct, at least 0 and at least one, got {list(seeds)}")
+    if not limit >= 0:  # not a number either
+        raise ValueError(f"limit must be at least 0 seconds, got {limit:g}")
     device = world.device or checked(device)
     together = len(seeds) if device.type == "cuda" else 1
     results: list[Result] = []
@@ -103,15 +107,25 @@ def train_many(
     with Interrupt(limit) as interrupt, kernels(device, small=small):
         for first in range(0, len(seeds), together):
             runs: list[Run] = []
-            for seed in seeds[first : first + together]:
-                data = runs[0].data if runs and recipe.data.choose == "file" else None
-                data = data or load(recipe.data, folder=folder, seed=seed).to(device)
-                runs.append(Run.start(recipe, seed, data, out=out, resume=resume,
-                                      callback=callback, world=world))  # fmt: skip
+            try:
+                for seed in seeds[first : first + together]:
+                    data = runs[0].data if runs and recipe.data.choose == "file" else None
+                    data = data or load(recipe.data, folder=folder, seed=seed).to(device)
+                    runs.append(Run.start(recipe, seed, data, out=out, resume=resume,
+                                          callback=callback, world=world))  # fmt: skip
+            except torch.OutOfMemoryError as error:
+                raise MemoryError(_too_large(len(runs), together, error)) from error
             for run in runs:
                 run.together = len(runs)
             results += _drive(runs, interrupt, world)
     return results
+
+
+def _too_large(held: int, together: int, error: torch.OutOfMemoryError) -> str:
+    # Before any step there is no batch to make smaller, only fewer seeds.
+    reason = str(error).partition(". ")[0]
+    hint = f"; {held} of {together} seeds fitted: ask for fewer at once" if held else ""
+    return f"{'a network' if held else 'data and network'} must fit on the device ({reason}){hint}"
 
 
 def _drive(runs: Sequence[Run], interrupt: Interrupt, world: World) -> list[Result]:

@@ -34,6 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
     for recipe in chosen:
         text = canonical(recipe) if arguments.json else f"{recipe.name:{width}}  {words(recipe)}"
         sys.stdout.write(text + "\n")
+    if not chosen:
+        sys.stderr.write(f"deep list: no recipe has {arguments.part!r} in its name\n")
     return 0 if chosen else 1
 
 

@@ -33,6 +33,11 @@ DIFFERS = (
     "the norm term stands beside the mean over a batch; the text leaves that open",
     "the network runs in bfloat16 on CUDA",
 )
+COUNTS = (
+    "centers left over go to the small classes, as in the text's example; its steps can be read "
+    "the other way",
+)
+RIDGE = ("the ridge 1e-2 of a feature in P is ours; the text names 5e-4 and no normalisation",)
 WIDENED = ("features widened by a linear layer, which the frame makes necessary",)
 SMALL = ("ResNet-32 instead of ResNet-50",)
 RESNET50 = ResNetImageNet(50)
@@ -55,13 +60,15 @@ def recipe(source: str, rho: int, name: str, method: Method, network: Network = 
     """
     mixed = not isinstance(method, CentersMSE)
     small = isinstance(network, ResNet)
+    aware = getattr(method, "counts", "") == "aware"
+    differs = DIFFERS + (COUNTS if aware else ()) + (() if mixed else RIDGE)
     return Recipe(
         f"yan2024-{source}-lt{rho}-{name}{'-resnet32' if small else ''}",
         data(source, rho),
         network, method, Augment(mixup=1.0 if mixed else 0.0),
         epochs=200, batch=128, lr=0.1, schedule=Steps((160, 180), warmup=5), weight_decay=2e-4,
         probe_every=20, source=SOURCE,
-        differs=DIFFERS + (WIDENED if method.d else ()) + (SMALL if small else ()),
+        differs=differs + (WIDENED if method.d else ()) + (SMALL if small else ()),
     )  # fmt: skip
 
 

@@ -34,6 +34,7 @@ def test_list_and_data(capsys):
     assert main(["list", "--json", "digits-cal"]) == 0
     assert json.loads(capsys.readouterr().out)["name"] == "digits-cal"
     assert main(["list", "nothing at all"]) == 1
+    assert "no recipe has 'nothing at all' in its name" in capsys.readouterr().err
     assert main(["data", "digits-lt-cal"]) == 0
     assert "n = (143, 110, 85, 66, 51, 39, 30, 23, 18, 14)" in capsys.readouterr().out
 

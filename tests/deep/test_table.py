@@ -117,6 +117,11 @@ def test_command_without_training(root, capsys, monkeypatch):
     assert "accuracy %, last" in capsys.readouterr().out
     with pytest.raises(ValueError, match="table must be one of cifar10-lt"):
         table.run(SimpleNamespace(name="nope"))
+    for seeds in (0, -2):
+        with pytest.raises(
+            ValueError, match=f"seeds must be an integer of at least 1, got {seeds}"
+        ):
+            table.run(SimpleNamespace(name="digits", seeds=seeds))
 
 
 def test_command_trains_what_is_missing_and_reports_a_stop(root, monkeypatch, capsys):

@@ -14,7 +14,7 @@ import weakref
 import pytest
 import torch
 from tolerances import EXACT
-from training import FULL, SMALL
+from training import FULL, SMALL, images, step_of
 
 from deep import checkpoint, run
 from deep.data import load
@@ -134,6 +134,73 @@ def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(tmp_path, monk
     assert "checkpoint behind epoch 2, step 0 is kept" in result.message
     assert checkpoint.load(result.folder)["epoch"] == 2
     assert [row["epoch"] for row in result.rows] == [1, 2]
+
+
+def test_weights_that_are_not_finite_are_not_saved_although_the_loss_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "SAVE_EVERY", 0.0)
+    calls = []
+    update = Step._update
+
+    def poisoned(self, rows):
+        out = update(self, rows)
+        calls.append(out)
+        if len(calls) == 2 * 22:  # the last step of the second epoch has no loss behind it
+            with torch.no_grad():
+                self.model.head.frame[0, 0] = float("inf")
+        return out
+
+    monkeypatch.setattr(Step, "_update", poisoned)
+    result = train(SMALL, out=tmp_path)
+    assert result.outcome is Outcome.NONFINITE
+    assert "behind step 22 of epoch 2" in result.message
+    assert "checkpoint behind epoch 1, step 0 is kept" in result.message
+    state = checkpoint.load(result.folder)
+    assert state["epoch"] == 1
+    assert all(t.isfinite().all() for t in state["model"].values())
+
+
+def test_a_device_that_does_not_hold_the_networks_says_how_many_fit(tmp_path, monkeypatch):
+    start = run.Run.start
+
+    def full(recipe, seed, *rest, **named):
+        if seed:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        return start(recipe, seed, *rest, **named)
+
+    monkeypatch.setattr(run.Run, "start", full)
+    assert train(SMALL, out=tmp_path, limit=0).outcome is Outcome.INTERRUPTED
+    with pytest.raises(MemoryError, match=r"data and network must fit .*\(CUDA out of memory\)$"):
+        train(SMALL, out=tmp_path, seed=1)
+
+
+def test_averaged_weights_leave_although_the_evaluation_fails():
+    step = step_of(dataclasses.replace(FULL, batch=8), images())
+    before = [p.clone() for p in step.model.parameters()]
+    for mean in step.average.values():
+        mean.add_(1)
+
+    def fail():
+        with step.averaged():
+            assert not torch.equal(before[0], next(step.model.parameters()))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail()
+    assert all(map(torch.equal, before, step.model.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("seeds", "limit", "message"),
+    [
+        ((-1,), 1.0, r"seeds must be distinct, at least 0 and at least one, got \[-1\]"),
+        ((0,), -1.0, "limit must be at least 0 seconds, got -1"),
+        ((0,), float("nan"), "limit must be at least 0 seconds, got nan"),
+    ],
+)
+def test_seeds_and_limit_are_checked(tmp_path, seeds, limit, message):
+    with pytest.raises(ValueError, match=message):
+        train_many(SMALL, seeds, out=tmp_path / "out", limit=limit)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_diverging_rate_is_found_and_named(tmp_path):
