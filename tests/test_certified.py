@@ -1,9 +1,13 @@
 """Solving until certified: hard instances are retried, hopeless ones keep their gap."""
 
+from dataclasses import replace
+
+import pytest
 import torch
 from tolerances import CERTIFIED, EXACT
 
 import ufm
+from ufm import certified
 
 
 def step(R: float, d: int = 9, E_H: float = 5.0) -> ufm.Problem:
@@ -37,3 +41,44 @@ def test_seeds_are_problem_major():
     assert sol.seeds == (0, 1, 0, 1)
     assert cert.passed.all()
     assert sol.problems[1] == sol.problems[0] != sol.problems[2]
+
+
+def test_only_lbfgs_can_go_on():
+    for method in (ufm.Newton(), ufm.ClosedForm(), ufm.GradientFlow()):
+        with pytest.raises(
+            ValueError, match=r"^method must be LBFGS to solve until certified, got"
+        ):
+            ufm.solve_certified(step(2.0), method)
+
+
+def test_steps_count_all_that_led_to_the_point(monkeypatch):
+    # Two loose steps, then Newton from there: not Newton's steps alone.
+    monkeypatch.setattr(certified, "TIGHTER", ())
+    method = ufm.LBFGS(gtol=1e-12, max_steps=2)
+    first = ufm.solve(step(5.0), method, throw=False)
+    polished = ufm.polish(first, ufm.Newton())
+    sol, cert = ufm.solve_certified(step(5.0), method)
+    assert cert.passed.all()
+    assert torch.equal(sol.value, polished.value)
+    assert torch.equal(sol.steps, 2 + polished.steps)
+
+
+def test_a_bound_replaces_none_and_another_start_is_another_start(monkeypatch):
+    starts = []
+
+    def solve(problems, method, **options):
+        starts.append((method.start, options.get("seeds", ())))
+        return ufm.solve(problems, method, **options)
+
+    def without_bound(sol):
+        cert = ufm.certify(sol)
+        return replace(cert, gap=torch.full_like(cert.gap, float("nan")))
+
+    monkeypatch.setattr(certified, "solve", solve)
+    _, cert = ufm.solve_certified(step(2.0, d=6))
+    # Below K - 1 dimensions the first start was the random one of seed 0.
+    assert starts[-1][0] == "random"
+    assert 0 not in starts[-1][1]
+    assert not cert.passed.any()
+    monkeypatch.setattr(certified, "first_certificate", without_bound)
+    assert ufm.solve_certified(step(2.0))[1].passed.all()

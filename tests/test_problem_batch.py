@@ -113,6 +113,8 @@ def test_flows_take_them_too():
         ({"E_W": []}, "problems must hold at least one problem, got none"),
         ({"E_W": [[1.0]]}, r"E_W must have shape \(B,\), got \(1, 1\)"),
         ({"E_W": ["a"]}, "E_W must be an array of numbers: "),
+        ({"E_W": [1 + 1j]}, "E_W must be an array of numbers: it holds complex ones"),
+        ({"E_W": torch.ones(2, requires_grad=True)}, "E_W must be an array of numbers: "),
         ({"weights": WEIGHTS[:, :2]}, r"weights must have shape \(B, K\), got \(4, 2\)"),
         ({"weights": -WEIGHTS}, r"weights\[0, 0\] must be a finite number > 0, got -1.0"),
         ({"weights": WEIGHTS, "E_H": [1.0, 2.0]}, "E_H must have B=4 rows as the others, got 2"),
@@ -132,3 +134,9 @@ def test_a_template_must_be_a_problem_and_have_a_minimiser():
     template = ufm.Problem(K=3, d=2, n=(1,) * 3, reg=ufm.WeightDecay(0.1, 0.1))
     with pytest.raises(ValueError, match="problem must have a minimiser"):
         ufm.solve(ufm.ProblemBatch(template, lam_H=[0.1, 0.0, 0.2]))
+
+
+@pytest.mark.parametrize("rows", [np.array([True, False, True, False]), [0.5]])
+def test_a_mask_is_no_list_of_positions(rows):
+    with pytest.raises(ValueError, match="rows must be positions or a slice, got "):
+        budgets(weights=WEIGHTS).select(rows)

@@ -8,7 +8,7 @@ from functools import partial
 
 from ufm._typing import Int, Tensor
 from ufm.certificates import Certificate, certify, first_certificate
-from ufm.methods import LBFGS, Newton
+from ufm.methods import LBFGS, Method, Newton
 from ufm.objective import Point
 from ufm.problem import Problem
 from ufm.solution import PER_INSTANCE, Solution
@@ -19,11 +19,13 @@ from ufm.status import Status
 Prover = Callable[[Solution], Certificate]
 # A point that converged and is not certified goes on with its tolerance divided by these.
 TIGHTER = (6, 36)
+# Of the random point to start again from: no seed that a first attempt is likely to have used.
+RESTART = 2**31 - 1
 
 
 def solve_certified(
     problems: Problem | Sequence[Problem],
-    method: LBFGS = LBFGS(),
+    method: Method = LBFGS(),
     *,
     seeds: int | Sequence[int] = 1,
     device: str = "cpu",
@@ -44,7 +46,13 @@ def solve_certified(
         Solution and certificate of the batch, problem-major; steps are those of the attempt that
         was kept, with those it went on from. An instance that never passed is in it with its
         smallest gap.
+
+    Raises:
+        ValueError: If an argument is out of range, the method is not L-BFGS or a problem has no
+            minimiser.
     """
+    if not isinstance(method, LBFGS):
+        raise ValueError(f"method must be LBFGS to solve until certified, got {method!r}")
     sol = solve(problems, method, seeds=seeds, device=device, throw=False)
     cert = first_certificate(sol)
     for attempt, prove in _attempts(method):
@@ -53,7 +61,9 @@ def solve_certified(
             break
         part = attempt(sol.select(failed))
         proof = prove(part)
-        better = (proof.gap < cert.gap[failed]).nonzero().squeeze(-1)
+        old = cert.gap[failed]
+        wins = (proof.gap < old) | (old.isnan() & ~proof.gap.isnan())
+        better = wins.nonzero().squeeze(-1)
         if not len(better):
             continue
         where = failed[better]
@@ -87,11 +97,12 @@ def _continued(sol: Solution, method: LBFGS) -> Solution:
 
 
 def _polished(sol: Solution) -> Solution:
-    return polish(sol, Newton())
+    new = polish(sol, Newton())
+    return replace(new, steps=new.steps + sol.steps)
 
 
 def _restarted(sol: Solution, method: LBFGS) -> Solution:
-    return solve(sol.problems, method, seeds=1, device=str(sol.H.device), throw=False)
+    return solve(sol.problems, method, seeds=(RESTART,), device=str(sol.H.device), throw=False)
 
 
 def _with_points(sol: Solution, index: Int[Tensor, "S"], part: Solution) -> Solution:

@@ -94,8 +94,11 @@ class ProblemBatch(Sequence[Problem]):
                 raise ValueError(f"{name} must be absent for reg={template.reg}, got {value!r}")
             return None
         try:
-            array = np.asarray(default if value is None else value, dtype=np.float64)
-        except (TypeError, ValueError) as error:
+            array = np.asarray(default if value is None else value)
+            if np.iscomplexobj(array):
+                raise TypeError("it holds complex ones")
+            array = np.asarray(array, dtype=np.float64)
+        except (TypeError, ValueError, RuntimeError) as error:
             raise ValueError(f"{name} must be an array of numbers: {error}") from error
         if array.ndim == ndim - 1:
             array = array[None]
@@ -152,9 +155,15 @@ class ProblemBatch(Sequence[Problem]):
 
         Returns:
             The smaller batch.
+
+        Raises:
+            ValueError: If they are no integers; a mask is not read as positions.
         """
         if not isinstance(rows, slice):
-            rows = np.asarray(rows, dtype=np.int64)
+            rows = np.asarray(rows)
+            if rows.size and rows.dtype.kind not in "iu":
+                raise ValueError(f"rows must be positions or a slice, got {rows.dtype} numbers")
+            rows = rows.astype(np.int64)
         elif rows.indices(len(self)) == (0, len(self), 1):
             return self
         names = ("weights", *STRENGTHS)

@@ -59,6 +59,30 @@ def test_agrees_with_the_tensor_code(K, d, distance):
     )
 
 
+@pytest.mark.parametrize(("K", "d"), [(2, 1), (4, 2), (10, 9)])
+@pytest.mark.parametrize("distance", [1e-7, 0.3, 30.0])
+def test_the_bound_is_that_of_its_dual_matrix(K, d, distance):
+    # Fenchel by hand from Y alone, whose norm is not the level at which it was clipped.
+    sol = points(batch(6, K, d, seed=3), distance)
+    compiled, _ = _fused.fused_certificate(sol)
+    assert bool((compiled.gap <= compiled.primal).all())  # no worse than Y = 0
+    Y, pi = compiled.Y, torch.tensor(np.array(sol.problems.pi))
+    Q = Y / pi.unsqueeze(-2) + torch.eye(K)
+    assert bool((Q >= -EXACT).all())
+    torch.testing.assert_close(Q.sum(-2), torch.ones_like(pi), rtol=0, atol=EXACT)
+    entropy = -(pi * torch.special.entr(Q.clamp(min=0)).sum(-2)).sum(-1)
+    E_W, E_H = (torch.tensor(np.array(getattr(sol.problems, name))) for name in ("E_W", "E_H"))
+    price = K * (E_W * E_H).sqrt() * torch.linalg.matrix_norm(Y, 2)
+    torch.testing.assert_close(compiled.dual, -entropy - price, rtol=EXACT, atol=EXACT)
+
+
+def test_the_allowance_for_rounding_is_that_of_the_tensor_code():
+    sol = points(batch(6, 10, 9), 0.0)
+    compiled, tensors = ufm.certify(sol), ufm.certify(sol, engine="tensors")
+    assert bool((compiled.margin > 0).all())
+    torch.testing.assert_close(compiled.margin, tensors.margin, rtol=1e-3, atol=0)  # of Y's digits
+
+
 @pytest.mark.parametrize("distance", [1e-4, 0.1, 1.0, 100.0])
 def test_weak_duality_holds_at_every_point(distance):
     problems = batch(8, 5, 4, seed=1)

@@ -260,3 +260,14 @@ def test_helmert_start_is_what_the_tensor_engine_starts_from():
     frame = frame - frame.mean(0)
     cosine = (sol.W * frame).sum() / (sol.W.norm() * frame.norm())
     assert float(cosine) == pytest.approx(1.0, rel=EXACT)
+
+
+@pytest.mark.parametrize("method", [FUSED, TENSORS, replace(TENSORS, start="random")])
+@pytest.mark.parametrize("energy", [1e-300, 1e300])
+def test_a_radius_out_of_range_is_told_and_disturbs_nobody(method, energy):
+    good = [step(2.0, 10.0), step(30.0, 22.0)]
+    beyond = replace(good[0], reg=ufm.AverageBudget(E_W=energy, E_H=energy))
+    sol = ufm.solve([good[0], beyond, good[1]], method, throw=False)
+    assert sol[1].status is Status.NONFINITE
+    for i, problem in ((0, good[0]), (2, good[1])):
+        assert same(sol[i], ufm.solve(problem, method)[0])

@@ -53,7 +53,8 @@ def best_size(chart: Chart, unit: Float[Tensor, "B R d"]) -> Float[Tensor, "B P"
     Returns:
         Coordinates.
     """
-    unbounded = not bool(chart.radius2.isfinite().all())
+    # All or none, but for a radius that overflows, which must not change how others start.
+    unbounded = bool(chart.radius2.isinf().all())
     if not (unbounded or chart.has_slack):
         return chart.fill(unit)
     candidates = torch.stack([chart.fill(size * unit) for size in (FREE if unbounded else INSIDE)])
