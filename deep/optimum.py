@@ -108,7 +108,11 @@ def _optimum(method: Method, stored: Stored) -> Collapse | None:
 
 @_optimum.register
 def _(method: CE | ClassWeightedCE | LogitAdjustedCE, stored: Stored) -> Collapse:
-    return _peeled(sizes(stored), _softmax_loss(stored), _budgets(stored), FreeBias())
+    n = sizes(stored)
+    if find(stored.recipe).sampling == "class-balanced":
+        # Every class is drawn as often as every other.
+        n = (1,) * len(n)
+    return _peeled(n, _softmax_loss(stored), _budgets(stored), FreeBias())
 
 
 @_optimum.register

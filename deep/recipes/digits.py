@@ -5,6 +5,8 @@ Not a published protocol: the witnesses of claims about networks that never wait
 
 from __future__ import annotations
 
+import dataclasses
+
 from deep.data.spec import NO_AUGMENT, Data, LongTail
 from deep.methods import (
     ARB,
@@ -73,11 +75,14 @@ def recipe(name: str, method: Method, *, data: Data) -> Recipe:
     )  # fmt: skip
 
 
-RECIPES = tuple(
-    recipe(f"{prefix}-{name}", method, data=data)
-    for prefix, data in (
-        ("digits", Data("digits")),
-        ("digits-lt", Data("digits", profile=LongTail(rho=10.0))),
-    )
-    for name, method in METHODS.items()
+ALL, TAIL = Data("digits"), Data("digits", profile=LongTail(rho=10.0))
+RECIPES = (
+    *(
+        recipe(f"{prefix}-{name}", method, data=data)
+        for prefix, data in (("digits", ALL), ("digits-lt", TAIL))
+        for name, method in METHODS.items()
+    ),
+    dataclasses.replace(
+        recipe("digits-lt-class-balanced", METHODS["ce"], data=TAIL), sampling="class-balanced"
+    ),
 )
