@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from deep.published import METHODS as NAMES
-from deep.published import find
+from deep.published import METHODS, RESAMPLED, find
 from figures._network_results import job, seeds, there
 from figures._registry import Axes, Job, figure
 
 
+NAMES = METHODS | RESAMPLED
 TABLES = {"digits-lt": "digits", "fashion-lt": "Fashion-MNIST"}
 GARMENTS = ("T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag",
             "boot")  # fmt: skip
@@ -101,7 +101,7 @@ def _label(recipe: str) -> str:
     runs=runs,
     caption=caption,
     aspect=0.92,
-    options={"height_ratios": (19, 3)},
+    options={"height_ratios": (len(NAMES), 3)},
 )
 def draw(rows: pl.DataFrame, axes: Axes) -> None:
     """Two matrices of numbers: methods by classes.
