@@ -82,6 +82,21 @@ def test_without_a_folder_to_write_to_a_kernel_is_compiled_for_the_process(monke
         rows.kernel.__wrapped__("some.module", "f")
 
 
+def test_an_installation_that_fails_is_as_none(monkeypatch, capsys):
+    def import_module(name):
+        raise ImportError(f"{name} needs NumPy 2.2 or less\nand more")
+
+    monkeypatch.setattr(rows.importlib, "import_module", import_module)
+    monkeypatch.setattr(rows.importlib.util, "find_spec", lambda _name: object())
+    assert not rows.available.__wrapped__()
+    assert capsys.readouterr().err == (
+        "ufm: no compiled kernels, numba cannot be imported: numba needs NumPy 2.2 or less\n"
+    )
+    monkeypatch.setattr(rows.importlib.util, "find_spec", lambda _name: None)
+    assert not rows.available.__wrapped__()
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.slow  # compiles
 @pytest.mark.skipif(not rows.available(), reason="needs numba (extra `fast`)")
 def test_products_and_eigenvalues_against_numpy():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -114,6 +115,23 @@ class TestLowRank:
         np.testing.assert_allclose(large.primal, float(dense.primal), rtol=EXACT)
         assert abs(large.primal - large.dual - large.gap) < EXACT
         assert large.dual <= float(dense.dual) + EXACT
+
+    def test_no_bound_is_below_that_of_no_risk(self):
+        # Logits of 20: the risk is 1e-14, and any other dual matrix proves nothing of that size.
+        weights = tuple(100.0 ** -(k // 2) for k in range(8))
+        problem = ufm.Problem(K=8, d=7, n=(1,) * 8, weights=weights, reg=ufm.AverageBudget(1, 2500))
+        cert = certify_low_rank(ufm.solve(problem))
+        assert 0 < cert.gap <= cert.primal < 1e-10
+        assert cert.passed
+
+    @pytest.mark.parametrize("size", [1e200, 1e-200])
+    def test_a_point_out_of_range_is_told(self, size):
+        problem = long_tail(5)
+        sol = ufm.solve(problem)
+        sol = replace(sol, point=sol.point._replace(W=size * sol.W))
+        cert = certify_low_rank(sol)
+        assert not cert.passed
+        assert cert.dual <= float(sol.value[0])
 
     def test_a_wrong_point_and_other_models_are_refused(self):
         problem = long_tail(6)

@@ -23,12 +23,21 @@ Kernel = Any
 
 @cache
 def available() -> bool:
-    """Whether numba is installed; it is not imported for that.
+    """Whether numba is installed and can be imported, which costs a second: ask last.
 
     Returns:
-        True if kernels can be used.
+        True if kernels can be used. An installation that fails, for example since NumPy is too new
+        for it, is told on stderr.
     """
-    return importlib.util.find_spec("numba") is not None
+    if importlib.util.find_spec("numba") is None:
+        return False
+    try:
+        importlib.import_module("numba")
+    except ImportError as error:
+        reason = str(error).partition("\n")[0]
+        sys.stderr.write(f"ufm: no compiled kernels, numba cannot be imported: {reason}\n")
+        return False
+    return True
 
 
 @cache
@@ -60,7 +69,8 @@ def over_rows(function: Kernel, count: int, *arrays: Any) -> None:
 
     As many threads as torch uses (``torch.set_num_threads``, ``OMP_NUM_THREADS``). They are
     Python's own, since the kernels release the lock: numba's thread pools must not be entered by
-    two threads at once, and one of them does not survive a fork.
+    two threads at once, and one of them does not survive a fork. Nor do torch's own: a process that
+    has used them forks workers that hang in torch, so those must be spawned.
 
     Args:
         function: Kernel that computes each row from that row alone.

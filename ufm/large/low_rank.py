@@ -10,6 +10,7 @@ alone (`norm`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -64,7 +65,8 @@ def certify_low_rank(sol: Solution) -> LargeCertificate:
         sol: A single instance, or a batch of one.
 
     Returns:
-        Its certificate. It is tight if the optimal logits have a rank of at most d.
+        Its certificate. It is tight to second order if the optimal logits have a rank of at most d.
+        A point that overflows has an infinite gap.
 
     Raises:
         ValueError: If the problem is not cross-entropy with average budgets, a learnable
@@ -82,19 +84,27 @@ def certify_low_rank(sol: Solution) -> LargeCertificate:
     if on_columns.M != problem.K:
         means = x._replace(H=class_means(on_columns, x.H))
         spread = _spread(on_columns, x, means)
-    point = _Columns.at(problem, means)
+    point, infeasibility = _Columns.at(problem, means), float(on_columns.infeasibility(given))
+    if not math.isfinite(point.value + spread):
+        return LargeCertificate(
+            math.nan, -math.inf, gap=math.inf, margin=0.0, norm=math.inf,
+            infeasibility=infeasibility,
+        )  # fmt: skip
     factors = point.excess()
     defect, inner, frobenius, entropy = point.terms(factors)
     norm = proved_norm(problem.K, lambda: (Y for _, _, Y in point.dual(factors)))
     gap = defect + inner + problem.radius * norm + spread
     size = float(means.W.norm() * means.H.norm()) * frobenius
+    primal, dual = point.value + spread, -entropy - problem.radius * norm
+    if not gap <= primal:  # the dual matrix 0 proves more: no risk is below 0
+        gap, dual, norm, size = primal, 0.0, 0.0, 0.0
     return LargeCertificate(
-        primal=point.value + spread,
-        dual=-entropy - problem.radius * norm,
+        primal=primal,
+        dual=dual,
         gap=gap,
         margin=(4 * problem.K + problem.d) * torch.finfo(torch.float64).eps * size,
         norm=norm,
-        infeasibility=float(on_columns.infeasibility(given)),
+        infeasibility=infeasibility,
     )
 
 
