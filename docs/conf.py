@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import html
+import os
 import re
+import shutil
 import sys
+import tempfile
+from functools import partialmethod
+from logging import getLogger
 from pathlib import Path
 from xml.etree.ElementTree import ParseError
 
 from docutils import nodes
+from jupyter_client.manager import KernelManager
 from sphinx.util import logging
 
 
@@ -27,19 +34,48 @@ author = copyright = "The ufm developers"
 version = release = ufm.__version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",
+    "sphinx_gallery.gen_gallery",
     "sphinxcontrib.bibtex",
 ]
-exclude_patterns = ["_build"]
+# The gallery makes pages of the scripts there; its notebooks and zips are downloads, not pages.
+exclude_patterns = ["_build", "examples", "generated/examples/*.ipynb"]
 default_role = "literal"
 
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 bibtex_bibfiles = ["references.bib"]
 bibtex_default_style = "plain"
+
+# Pages with code are executed as they are read, and an error fails the build.
+nb_execution_mode = "force"
+nb_execution_timeout = 60
+nb_execution_raise_on_error = True
+nb_execution_in_temp = True
+nb_output_stderr = "remove"  # progress, such as the first compilation of a kernel
+# Kernels talk through sockets in a folder that goes with the build: no ports, no user's settings.
+_kernels = tempfile.mkdtemp(prefix="ufm-docs-")
+atexit.register(shutil.rmtree, _kernels, ignore_errors=True)
+for variable in ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "IPYTHONDIR"):
+    os.environ[variable] = _kernels
+_ipc = {"transport": "ipc", "ip": f"{_kernels}/kernel"}
+KernelManager.__init__ = partialmethod(KernelManager.__init__, **_ipc)
+getLogger("traitlets").setLevel("WARNING")
+
+sphinx_gallery_conf = {
+    "examples_dirs": "examples",
+    "gallery_dirs": "generated/examples",
+    "abort_on_example_error": True,
+    "within_subsection_order": "FileNameSortKey",
+    "image_srcset": ["2x"],
+    "remove_config_comments": True,
+    "show_signature": False,
+    "write_computation_times": False,
+    "backreferences_dir": None,
+}
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"

@@ -270,7 +270,7 @@ def write(folder: Path) -> None:
     """Write the pages that changed, remove those no longer made.
 
     Args:
-        folder: Where.
+        folder: Where. What the gallery of scripts keeps in ``examples`` there is its own.
     """
     made = {folder / path: text.encode() for path, text in pages().items()}
     made |= {folder / path: data for path, data in gallery_files().items()}
@@ -279,5 +279,5 @@ def write(folder: Path) -> None:
         if not file.exists() or file.read_bytes() != data:
             file.write_bytes(data)
     for file in folder.rglob("*.*"):
-        if file not in made:
+        if file not in made and not file.is_relative_to(folder / "examples"):
             file.unlink()

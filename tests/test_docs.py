@@ -20,7 +20,9 @@ PAGES = sorted({*(DOCS / "howto").glob("*.md")} - {DOCS / "howto" / "theorem.md"
 
 
 def blocks(page: Path) -> list[str]:
-    return re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), flags=re.DOTALL)
+    return re.findall(
+        r"```(?:python|\{code-cell\})\n(.*?)```", page.read_text("utf-8"), flags=re.DOTALL
+    )
 
 
 def execute(page: Path) -> dict:

@@ -33,7 +33,7 @@ SLOW = ("cifar100", "ufm map", "ufm runs")
 
 
 def commands(page: Path) -> list[str]:
-    text = re.sub(r"```\w+\n.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
+    text = re.sub(r"```[\w{][^\n]*\n.*?```", "", page.read_text("utf-8"), flags=re.DOTALL)
     blocks = re.findall(r"```\n(.*?)```", text, flags=re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines()]
     spans = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))

@@ -12,7 +12,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "heads.md"
 
 
 def test_every_code_block_of_the_page_runs():
-    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), flags=re.DOTALL)
+    blocks = re.findall(r"```\{code-cell\}\n(.*?)```", PAGE.read_text("utf-8"), flags=re.DOTALL)
     assert len(blocks) == 3
     names: dict = {}
     for block in blocks:
@@ -23,6 +23,6 @@ def test_every_code_block_of_the_page_runs():
 
 
 def test_the_first_example_is_short():
-    first = re.search(r"```python\n(.*?)```", PAGE.read_text("utf-8"), flags=re.DOTALL)
+    first = re.search(r"```\{code-cell\}\n(.*?)```", PAGE.read_text("utf-8"), flags=re.DOTALL)
     assert first is not None
     assert len([line for line in first[1].splitlines() if line.strip()]) <= 15
