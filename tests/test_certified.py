@@ -82,3 +82,14 @@ def test_a_bound_replaces_none_and_another_start_is_another_start(monkeypatch):
     assert not cert.passed.any()
     monkeypatch.setattr(certified, "first_certificate", without_bound)
     assert ufm.solve_certified(step(2.0))[1].passed.all()
+
+
+def test_a_worse_attempt_is_dropped(monkeypatch):
+    def worse(part):
+        return replace(part, point=part.point._replace(W=0 * part.W))
+
+    monkeypatch.setattr(certified, "_attempts", lambda _method: [(worse, ufm.certify)])
+    problem = step(2.0, d=6)
+    sol, cert = ufm.solve_certified(problem)
+    assert torch.equal(sol.W, ufm.solve(problem).W)
+    assert cert.gap[0] < 1
