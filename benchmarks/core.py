@@ -66,7 +66,8 @@ def one_instance() -> list[Row]:
              "reported - certified bound": reported - float(cert.dual[0]),
              "risk of its Z - certified bound": risk(problem, Z) - float(cert.dual[0])}
         )  # fmt: skip
-    rows += [large(200, "step"), large(200, "exponential"), large(1000, "step")]
+    rows += [large(200, "step"), large(200, "exponential"), large(1000, "step"),
+             large(1000, "exponential")]  # fmt: skip
     return rows
 
 

@@ -201,8 +201,9 @@ def _step(state: Iterate, gtol: float) -> Iterate:
     if bool(lost.any()):
         memory = memory.forget(lost)
     steepest = lost | ~(slope < 0)
-    direction = torch.where(steepest.unsqueeze(-1), -new.grad, direction)
-    slope = torch.where(steepest, -norm.square(), slope)
+    if bool(steepest.any()):
+        direction = torch.where(steepest.unsqueeze(-1), -new.grad, direction)
+        slope = torch.where(steepest, -norm.square(), slope)
     # On a sphere a longer step than twice the radius only turns back.
     reach = 2 * state.chart.radius2.sqrt() / _norm(direction)
     trial = reach.clamp(max=1)
@@ -238,6 +239,8 @@ def _search(state: Iterate, running: Bool[Tensor, "B"]) -> tuple[Bool[Tensor, "B
         accepted[done] = True
         for whole, part in zip(new, retry, strict=True):
             whole[done] = part[ok]
+    if bool(accepted.all()):
+        return accepted, new
     moved = accepted.unsqueeze(-1)
     return accepted, Trial(
         torch.where(moved, new.x, state.x),
