@@ -12,10 +12,9 @@ import torch
 import ufm
 from benchmarks import peers
 from benchmarks.core import risk
-from benchmarks.measure import seconds
+from benchmarks.measure import Row, seconds
 
 
-Row = dict[str, Any]
 K, D, COUNT = 10, 9, 10_000
 LINEAR = (1000, 10_000, 100_000)
 # Peer, and how many of the instances it gets.
@@ -68,7 +67,7 @@ def _ours() -> tuple[list[Row], list[float], float]:
     rows: list[Row] = [
         {"what": "ufm: solve_certified, two threads", "us an instance": 1e6 * per,
          "certified": int(cert.passed.sum()), "of": COUNT, "worst gap": float(cert.gap.max()),
-         "statuses of the others": sorted({str(status) for status in failed}),
+         "statuses of the others": ", ".join(sorted({str(status) for status in failed})) or "none",
          "steps, median": int(sol.steps.median()), "steps, 95 %": _quantile(sol.steps, 0.95),
          "steps, worst": int(sol.steps.max())},
         {"what": "of which: solve",
@@ -128,11 +127,12 @@ def _floors() -> list[Row]:
 
 def _linear() -> list[Row]:
     rows: list[Row] = []
+    each = []
     for count in LINEAR:
         problems = random_batch(count)
         per = seconds(lambda problems=problems: ufm.solve_certified(problems), repeats=3) / count
-        rows.append({"what": f"ufm: batch of {count}", "us an instance": 1e6 * per})
-    each = [row["us an instance"] for row in rows]
+        each.append(1e6 * per)
+        rows.append({"what": f"ufm: batch of {count}", "us an instance": each[-1]})
     return [
         *rows,
         {"what": "largest over smallest cost of an instance", "ratio": max(each) / min(each)},

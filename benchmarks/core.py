@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import numpy as np
 import torch
 
 import ufm
 from benchmarks import peers
-from benchmarks.measure import in_fresh_process, seconds
-
-
-Row = dict[str, Any]
+from benchmarks.measure import Row, in_fresh_process, seconds
 
 
 def fang_sweep() -> list[Row]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
 
 import ufm
+from benchmarks.measure import Row
 from ufm.manifold import flatten, gaussian, gradient, unflatten
 from ufm.objective import Objective
 
 
-Row = dict[str, Any]
 PROBLEM = ufm.Problem(K=10, d=10, n=(10,) * 10, reg=ufm.WeightDecay(5e-3, 1e-4))
 T_END, SEEDS = 300.0, 16
 TOLERANCES = (1e-4, 1e-6, 1e-8)
@@ -56,22 +55,26 @@ def ours(rtol: float, atol: float | None = None) -> torch.Tensor:
     return flatten(Objective.stack([PROBLEM] * SEEDS, PROBLEM.N), sol.point)
 
 
-def batched(objective: Objective, x0: torch.Tensor, rtol: float) -> torch.Tensor:
+def dopri5(field: Callable[..., torch.Tensor], x0: torch.Tensor, rtol: float) -> torch.Tensor:
+    """End point of torchdiffeq's flow."""
     from torchdiffeq import odeint
-
-    def field(_: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        return -flatten(objective, gradient(objective, unflatten(objective, x)))
 
     times = torch.tensor([0.0, T_END], dtype=torch.float64)
     with torch.no_grad():
-        return odeint(field, x0, times, rtol=rtol, atol=rtol * 1e-2, method="dopri5")[-1]
+        path = odeint(field, x0, times, rtol=rtol, atol=rtol * 1e-2, method="dopri5")
+    assert isinstance(path, torch.Tensor)  # one state in, one path out
+    return path[-1]
+
+
+def batched(objective: Objective, x0: torch.Tensor, rtol: float) -> torch.Tensor:
+    def field(_: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        return -flatten(objective, gradient(objective, unflatten(objective, x)))
+
+    return dopri5(field, x0, rtol)
 
 
 def looped(x0: torch.Tensor, rtol: float, *, autograd: bool) -> torch.Tensor:
-    from torchdiffeq import odeint
-
     objective = Objective.stack([PROBLEM], PROBLEM.N)
-    times = torch.tensor([0.0, T_END], dtype=torch.float64)
 
     def field(_: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         if not autograd:
@@ -82,12 +85,7 @@ def looped(x0: torch.Tensor, rtol: float, *, autograd: bool) -> torch.Tensor:
             value = objective.value(point._replace(b=0 * point.b)).sum()  # no bias in this model
             return -torch.autograd.grad(value, x)[0]
 
-    with torch.no_grad():
-        ends = [
-            odeint(field, x, times, rtol=rtol, atol=rtol * 1e-2, method="dopri5")[-1]
-            for x in x0.unsqueeze(1)
-        ]
-    return torch.cat(ends)
+    return torch.cat([dopri5(field, x, rtol) for x in x0.unsqueeze(1)])
 
 
 def timed(run: Callable[[], torch.Tensor], exact: torch.Tensor) -> tuple[float, float]:
@@ -116,8 +114,9 @@ def descents() -> list[Row]:
     ufm.solve_certified(PROBLEM)
     start = time.process_time()
     _, cert = ufm.solve_certified(PROBLEM)
+    own = time.process_time() - start
     rows: list[Row] = [
-        {"what": "ufm: solve_certified", "seconds": time.process_time() - start,
+        {"what": "ufm: solve_certified", "seconds": own,
          "excess": float(cert.gap[0]), "certified": bool(cert.passed[0])}
     ]  # fmt: skip
     for what, make in (
@@ -131,7 +130,7 @@ def descents() -> list[Row]:
         elapsed = time.process_time() - start
         bound = ufm.certify(ufm.Solution.from_arrays(PROBLEM, *point))
         rows.append(
-            {"what": what, "seconds": elapsed, "ratio": elapsed / rows[0]["seconds"],
+            {"what": what, "seconds": elapsed, "ratio": elapsed / own,
              "excess": float(bound.primal) - float(cert.dual[0]), "its own gap": float(bound.gap),
              "certified": bool(bound.passed)}
         )  # fmt: skip

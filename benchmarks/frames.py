@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 import ufm
-from benchmarks.measure import seconds
+from benchmarks.measure import Row, seconds
 from ufm.geometry import Exponential, hierarchy_frame, similarity_matrix
 from ufm.geometry.haframe import node_frame
 
@@ -23,7 +23,7 @@ SEARCH = 201
 GAMMA = 5.0
 
 
-def frames() -> list[dict[str, Any]]:
+def frames() -> list[Row]:
     """s*, the frame in its natural dimension and in d = K, at K = 1010 and 5000, one thread.
 
     The published search is counted as 201 times one eigendecomposition measured here.
@@ -39,7 +39,7 @@ def frames() -> list[dict[str, Any]]:
     return rows
 
 
-def measured(name: str, tree: ufm.Tree) -> dict[str, Any]:
+def measured(name: str, tree: ufm.Tree) -> Row:
     """Times of one tree and the errors of its Gram matrices."""
     similarity, K = Exponential(GAMMA), tree.K
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch.nn.functional import cosine_similarity, cross_entropy, normalize
 
 import ufm
-from benchmarks.measure import seconds
+from benchmarks.measure import Row, seconds
 from ufm.geometry import Centers, FixedRows
 from ufm.geometry.multicenter import center_slots
 from ufm.losses import CosineAlignment
@@ -19,7 +18,7 @@ K, BATCH, F, THETA = 1010, 256, 2, 0.2
 Loss = Callable[[torch.Tensor], torch.Tensor]
 
 
-def losses() -> list[dict[str, Any]]:
+def losses() -> list[Row]:
     """K = 1010, batch 256, float32, one thread: ours, a loop over classes, one matrix product.
 
     The loop meets each class with the whole batch, as the released code of the hierarchy-aware
@@ -41,9 +40,9 @@ def compared(
     loop: Loss,
     masked: Loss | None,
     floor: Loss,
-) -> dict[str, Any]:
+) -> Row:
     """Times and ratios of one loss; values and gradients must agree."""
-    row: dict[str, Any] = {"what": what, "d": H.shape[1]}
+    row: Row = {"what": what, "d": H.shape[1]}
     loops = {"loop": loop} if masked is None else {"loop": loop, "masked loop": masked}
     for other in loops.values():
         agree(H, ours, other)

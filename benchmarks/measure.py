@@ -18,6 +18,10 @@ import torch
 import ufm
 
 
+#: A row of a recorded table: what a cell of the report can show.
+Row = dict[str, str | float | bool | None]
+
+
 def seconds(function: Callable[[], Any], repeats: int = 5, warmup: int = 1) -> float:
     """Median wall time of a call."""
     for _ in range(warmup):

@@ -83,7 +83,7 @@ def cvxpy_sdp(problem: Problem, solver: str | None = None) -> tuple[np.ndarray, 
     budgets = [cp.trace(X[:K, :K]) <= K * E_H, cp.trace(X[K:, K:]) <= K * E_W]
     programme = cp.Problem(cp.Minimize(risk), budgets)
     programme.solve(solver=solver)
-    return np.asarray(X.value)[:K, K:].T, str(programme.status), float(programme.value)
+    return np.asarray(X.value)[:K, K:].T, str(programme.status), np.asarray(programme.value).item()
 
 
 def cvxpy_nuclear(problem: Problem, solver: str = "CLARABEL") -> np.ndarray:

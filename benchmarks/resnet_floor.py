@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.functional import conv2d
 
-from benchmarks.measure import in_fresh_process
+from benchmarks.measure import Row, in_fresh_process
 from deep.allocator import keep_host_memory
 from deep.data.images import Images, ImageSet
 from deep.data.plan import draw_epoch
@@ -23,7 +22,7 @@ from deep.step import Step
 ROUNDS = 15
 
 
-def resnet_floor() -> list[dict[str, Any]]:
+def resnet_floor() -> list[Row]:
     """A training step as `deep` takes it, and the convolutions alone on the same tensors.
 
     The step is augmentation, forward and backward pass with batch norm, ReLU, shortcuts, head and
@@ -43,7 +42,7 @@ def resnet_floor() -> list[dict[str, Any]]:
     return rows
 
 
-def measured(*, threads: int, keep: bool) -> dict[str, Any]:
+def measured(*, threads: int, keep: bool) -> Row:
     """Best and median times of step and floor in this process."""
     if keep and not keep_host_memory():
         raise RuntimeError("memory is kept by glibc on Linux only")

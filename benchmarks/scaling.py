@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from benchmarks.measure import in_fresh_process
+from benchmarks.measure import Row, in_fresh_process
 
 
-Row = dict[str, Any]
 CLASSES = {"step": (50, 100, 200, 500, 1000), "exponential": (50, 100, 200, 400)}
 GROUPED = (50, 1000, 10_000, 100_000)
 SAMPLES = (1000, 10_000, 100_000, 1_000_000)
@@ -32,7 +32,7 @@ def scaling_classes() -> list[Row]:
     return [*rows, *part, _exponent("exponent in K, step on its groups", GROUPED, part)]
 
 
-def _solved(K: int, profile: str) -> Row:
+def _solved(K: int, profile: str) -> dict[str, Any]:
     result = in_fresh_process(
         f"{CLOCK}K, profile = {K}, {profile!r}\n"
         "if profile == 'step':\n"
@@ -56,7 +56,7 @@ def _solved(K: int, profile: str) -> Row:
     return {"what": f"K = {K}, {profile}", **result}
 
 
-def _grouped(K: int) -> Row:
+def _grouped(K: int) -> dict[str, Any]:
     result = in_fresh_process(
         f"{CLOCK}from ufm.large import group_optimum\nK = {K}\n"
         "def solved(K):\n"
@@ -113,7 +113,7 @@ def scaling_batch() -> list[Row]:
     return [*rows, _exponent("exponent in the batch", BATCHES, rows)]
 
 
-def _exponent(what: str, sizes: tuple[int, ...], rows: list[Row]) -> Row:
+def _exponent(what: str, sizes: tuple[int, ...], rows: Sequence[dict[str, Any]]) -> Row:
     seconds = [row["seconds"] for row in rows]
     slope = np.polyfit(np.log(sizes), np.log(seconds), 1)[0]
     return {"what": what, "exponent": float(slope)}

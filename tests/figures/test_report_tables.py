@@ -98,3 +98,12 @@ def test_a_damaged_result_is_named_and_the_page_still_made(tmp_path):
 @pytest.mark.parametrize("name", ["networks.html", "benchmarks.html"])
 def test_empty_pages_are_pages(name):
     assert "<h1>" in render(name, networks=[], benchmarks=[])
+
+
+def test_the_recorded_benchmarks_all_have_cells_that_the_page_can_show():
+    recorded = tables.benchmarks()
+    assert recorded
+    for table in recorded:
+        for cell in (cell for row in table.rows for cell in row):
+            assert cell is None or isinstance(cell, str | int | float), (table.name, cell)
+    assert "</table>" in render("benchmarks.html", benchmarks=recorded)
