@@ -184,3 +184,10 @@ def test_a_ridge_dual_above_the_limit_would_be_a_false_bound():
     lawless = replace(gauge, limit=torch.full_like(gauge.limit, torch.inf))
     assert dual_value(means, weigh(means, lawless, means.G, "lawless")) > best.value + 1e-3
     assert dual_value(means, weigh(means, gauge, means.G, "raw")) <= best.value + EXACT
+
+
+@pytest.mark.parametrize("wrong", [STEP, [STEP], None])
+def test_what_is_no_point_is_refused_in_a_line(wrong):
+    for call in (certify, ufm.polish, ufm.large.certify_low_rank):
+        with pytest.raises(ValueError, match=r"^sol must be a Solution.*, got \w+$"):
+            getattr(call, "__wrapped__", call)(wrong)  # without the type checker of the tests

@@ -19,6 +19,7 @@ from ufm import objective as blocks
 from ufm.large import certify_low_rank, group_optimum, proved_norm, solve_large
 from ufm.large import norm as norm_module
 from ufm.large.groups import Blocks, Groups
+from ufm.large.low_rank import check
 from ufm.objective import Objective
 from ufm.reduce import Blocks as Means
 from ufm.reduce import BlockSymmetry, Logits
@@ -144,6 +145,11 @@ class TestLowRank:
         ):
             with pytest.raises(ValueError, match="problem must be cross-entropy"):
                 solve_large(other)
+
+    def test_one_problem_is_asked_for(self):
+        unchecked = getattr(check, "__wrapped__", check)  # without the type checker of the tests
+        with pytest.raises(ValueError, match=r"^problem must be one Problem, got list$"):
+            unchecked([GROUPED])
 
 
 class TestGroups:

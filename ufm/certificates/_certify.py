@@ -60,12 +60,17 @@ def certify(
         bound there was: ``raw`` and ``infimum`` are first order, the others second.
 
     Raises:
-        ValueError: If ``rigorous`` and the loss or the fixed frame has no formula in balls, or the
-            engine is unknown.
+        ValueError: If this is no solution, or ``rigorous`` and the loss or the fixed frame has no
+            formula in balls, or the engine is unknown.
 
     References:
         Weak duality of the layer-peeled model: [fang2021]_ states the convex programme.
     """
+    if not isinstance(sol, Solution):
+        raise ValueError(
+            "sol must be a Solution (of solve, or Solution.from_arrays of a point), "
+            f"got {type(sol).__name__}"
+        )
     if engine not in ("auto", "tensors"):
         raise ValueError(f"engine must be 'auto' or 'tensors', got {engine!r}")
     if rigorous:

@@ -69,9 +69,11 @@ def certify_low_rank(sol: Solution) -> LargeCertificate:
         A point that overflows has an infinite gap.
 
     Raises:
-        ValueError: If the problem is not cross-entropy with average budgets, a learnable
-            classifier and no bias.
+        ValueError: If this is no solution of one instance, or its problem is not cross-entropy with
+            average budgets, a learnable classifier and no bias.
     """
+    if not isinstance(sol, Solution):
+        raise ValueError(f"sol must be a Solution, got {type(sol).__name__}")
     if len(sol) != 1:
         raise ValueError(f"sol must be one instance, got {len(sol)}")
     problem = sol.problems[0]
@@ -115,8 +117,10 @@ def check(problem: Problem) -> None:
         problem: The model.
 
     Raises:
-        ValueError: If it is not cross-entropy with average budgets and nothing else.
+        ValueError: If it is no single problem of cross-entropy with average budgets.
     """
+    if not isinstance(problem, Problem):
+        raise ValueError(f"problem must be one Problem, got {type(problem).__name__}")
     known = isinstance(problem.loss, CrossEntropy) and isinstance(problem.reg, AverageBudget)
     if not known or problem.has_bias or not problem.is_learnable:
         raise ValueError(

@@ -42,8 +42,10 @@ def polish(sol: Solution, method: Newton = NEWTON) -> Solution:
         norms of the polishing.
 
     Raises:
-        ValueError: If the problem has no minimiser.
+        ValueError: If this is no solution, or the problem has no minimiser.
     """
+    if not isinstance(sol, Solution):
+        raise ValueError(f"sol must be a Solution, got {type(sol).__name__}")
     begin = time.perf_counter()
     shape, problem = sol.batch_shape, sol.problems[0]
     if not all(problem.has_minimiser for problem in sol.problems):
