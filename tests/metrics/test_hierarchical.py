@@ -158,8 +158,48 @@ def test_bad_input_is_named(make, message):
 
 
 @pytest.mark.parametrize(
+    ("K", "known"), [(2, (1,)), (5, (1,)), (6, (1, 5)), (20, (1, 5)), (21, (1, 5, 20))]
+)
+def test_by_default_the_k_that_fit(K, known):
+    """At k = K the best k are all classes, whatever the scores."""
+    scores, y = sample(K, 7, 0)
+    D = distance_matrix(random_tree(K, 0))
+    record = hierarchy_metrics(scores, y, D)
+    assert record.k == known
+    assert record == hierarchy_metrics(scores, y, torch.from_numpy(D), k=known)
+    everything = hierarchy_metrics(scores, y, D, k=(K,)).hd
+    assert everything == hierarchy_metrics(-scores, y, D, k=(K,)).hd
+
+
+def test_arrays_are_as_good_as_tensors():
+    scores, y = sample(8, 9, 0)
+    D = distance_matrix(Tree.from_nested(MIXED))
+    record = hierarchy_metrics(scores, y, torch.from_numpy(D))
+    for labels in (y.numpy(), y.int(), y.to(torch.uint8).numpy()):
+        assert hierarchy_metrics(scores.numpy(), labels, D) == record
+    assert torch.equal(hd_floor(D, 3), hd_floor(torch.from_numpy(D), 3))
+    assert random_severity(D) == random_severity(torch.from_numpy(D))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda f, s, y, D: f(s, y.float(), D), "y must be integers, got torch.float32"),
+        (lambda f, s, y, D: f(s.argmax(-1), y, D), "one row of K scores a sample"),
+        (lambda f, s, y, D: f(s, y, Tree.from_nested(MIXED)), "distance_matrix.*, got a Tree"),
+        (lambda f, s, y, D: f(s, y, D, k=5), r"such as \(1, 5\), got 5"),
+    ],
+)
+def test_what_is_mixed_up_is_named(make, message):
+    scores, y = sample(8, 4, 0)
+    unchecked = getattr(hierarchy_metrics, "__wrapped__", hierarchy_metrics)
+    with pytest.raises(ValueError, match=message):
+        make(unchecked, scores, y, distance_matrix(Tree.from_nested(MIXED)))
+
+
+@pytest.mark.parametrize(
     ("labels", "classes", "message"),
-    [(3, 8, "3 labels and 4 rows"), (4, 7, "D must be K x K = 8 x 8")],
+    [(3, 8, r"labels \(3,\) and 4 rows"), (4, 7, "D must be K x K = 8 x 8")],
 )
 def test_sizes_that_differ(labels, classes, message):
     scores, y = sample(8, 4, 0)

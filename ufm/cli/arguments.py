@@ -64,14 +64,14 @@ class Nc:
             file, or cifar100 or cifar100_superclasses.
         convention: Distance of the tree: height of the lowest common ancestor, or the tree's height
             less its depth, the scale of the published tables.
-        k: The k of hierarchical distance@k.
+        k: The k of hierarchical distance@k; by default those of 1, 5 and 20 that are below K.
         json: Print the result as JSON on stdout.
     """
 
     file: tyro.conf.Positional[Path]
     tree: str | None = None
     convention: Convention = "height"
-    k: tuple[int, ...] = (1, 5, 20)
+    k: tuple[int, ...] = ()
     json: bool = False
 
 

@@ -56,9 +56,8 @@ def _hierarchy(args: Nc, scores: torch.Tensor, y: torch.Tensor) -> dict[str, flo
     tree, K = read_tree(args.tree), scores.shape[1]
     if tree.K != K:
         raise ValueError(f"tree must have K={K} leaves, got {tree.K}")
-    k = tuple(size for size in args.k if size <= K) if args.k == Nc.k else args.k
-    D = torch.from_numpy(distance_matrix(tree, args.convention))
-    return hierarchy_metrics(scores, y, D, k=k).as_row()
+    D = distance_matrix(tree, args.convention)
+    return hierarchy_metrics(scores, y, D, k=args.k or None).as_row()
 
 
 def _centers(

@@ -21,6 +21,7 @@ from ufm.geometry.frames import frame as frame_rows
 from ufm.geometry.haframe import embed
 from ufm.geometry.multicenter import Centers
 from ufm.geometry.specs import Frame
+from ufm.heads._checks import check_input, check_loss, check_range, integer_labels
 from ufm.losses import FeatureLoss, Loss
 
 
@@ -38,12 +39,17 @@ class Head(nn.Module, abc.ABC):
     Attributes:
         transform: Feature transformation, input to features ``(B, d)``.
         frame: Rows of the classifier ``(K, d)``, a buffer where they are not learned.
+        in_features: Channels of the input; None with a custom transformation, which takes what it
+            likes.
+        takes_maps: Whether the input may be maps ``(B, C, h, w)``.
         shown: Names of the attributes that ``print`` shows.
     """
 
     transform: nn.Module
     frame: Tensor
+    in_features: int | None
     shown: ClassVar[tuple[str, ...]] = ("K", "d")
+    takes_maps: ClassVar[bool] = False
 
     @abc.abstractmethod
     def logits(self, features: Float[Tensor, "B d"]) -> Float[Tensor, "B K"]:
@@ -79,8 +85,18 @@ class Head(nn.Module, abc.ABC):
 
         Returns:
             Features.
+
+        Raises:
+            ValueError: If the input has other channels than ``in_features``, or a custom
+                transformation gives anything else than ``(B, d)``.
         """
-        return at_least_float32(self.transform(x))
+        check_input(x, self.in_features, maps=self.takes_maps)
+        features = self.transform(x)
+        if features.ndim != 2 or features.shape[1] != self.d:
+            raise ValueError(
+                f"transform must give features (B, d={self.d}), got {tuple(features.shape)}"
+            )
+        return at_least_float32(features)
 
     def forward(self, x: Float[Tensor, "B *input"]) -> Float[Tensor, "B K"]:
         """Logits.
@@ -111,17 +127,30 @@ class Head(nn.Module, abc.ABC):
 
         Args:
             x: Output of the backbone.
-            y: Labels.
+            y: Labels, integers of any width.
             loss: Any loss of the package.
 
         Returns:
             Losses; train on their mean.
+
+        Raises:
+            ValueError: If the labels are not one integer a sample, or the loss is none of the
+                package or for another number of classes. On the CPU also if a label is no class;
+                on a GPU that is the device's error, for nothing here waits for it.
+            IndexError: Torch's own, where the labels are not to blame.
+            RuntimeError: The same.
         """
+        check_loss(loss, self.K)
         features = self.features(x)
-        with full_precision(features):
-            if isinstance(loss, FeatureLoss):
-                return loss.value(features, self.parts, y)
-            return loss.value(self.logits(features).mT, y)
+        labels = integer_labels(y, len(features))
+        try:
+            with full_precision(features):
+                if isinstance(loss, FeatureLoss):
+                    return loss.value(features, self.parts, labels)
+                return loss.value(self.logits(features).mT, labels)
+        except (IndexError, RuntimeError):
+            check_range(labels, self.K)  # says in our words what torch found in the look-up
+            raise
 
     def extra_repr(self) -> str:
         """Sizes and settings, for ``print``.
@@ -191,7 +220,7 @@ def product(features: Float[Tensor, "B d"], rows: Float[Tensor, "R d"]) -> Float
     """
     with full_precision(features):
         dtype = torch.promote_types(features.dtype, rows.dtype)
-        return features.to(dtype) @ rows.to(dtype).mT
+        return nn.functional.linear(features.to(dtype), rows.to(dtype))
 
 
 def build_rows(
@@ -214,7 +243,7 @@ def build_rows(
     """
     spec.check(K, check_count("d", d))
     with torch.device("cpu"):  # whatever the default device: some have no float64, meta no numbers
-        return embed(frame_rows(spec, K, rank), d, generator=generator or seeded())
+        return embed(frame_rows(spec, K, rank), d, generator=source(generator))
 
 
 def stored(
@@ -251,13 +280,26 @@ def refill(head: Head, name: str, value: Tensor) -> None:
         setattr(head, name, value.to(device))
 
 
-def seeded() -> torch.Generator:
-    """The default source of rotations.
+def source(generator: torch.Generator | None) -> torch.Generator:
+    """The source of a head's rotation.
+
+    Args:
+        generator: What the caller gave.
 
     Returns:
-        A generator seeded 0.
+        That, or a generator seeded 0.
+
+    Raises:
+        ValueError: If it is no generator.
     """
-    return torch.Generator().manual_seed(0)
+    if generator is None:
+        return torch.Generator().manual_seed(0)
+    if not isinstance(generator, torch.Generator):
+        raise ValueError(
+            f"generator must be a torch.Generator, such as torch.Generator().manual_seed(0), "
+            f"got {generator!r}"
+        )
+    return generator
 
 
 def widened(

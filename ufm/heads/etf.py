@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from ufm._typing import Float, Tensor
-from ufm.counts import check_number
+from ufm.counts import check_count, check_number
 from ufm.geometry.specs import SimplexETF
 from ufm.heads._head import Head, build_rows, product, stored, widened
 from ufm.heads.transform import normalised
@@ -57,9 +57,10 @@ class ETFHead(Head):
         dtype: torch.dtype | None = None,
     ):
         super().__init__()
+        self.in_features = in_features if transform is None else None
         spec = SimplexETF(E_W)
         d, first = widened(in_features, d, device=device, dtype=dtype)
-        rows = build_rows(spec, K, rank=K - 1, d=d, generator=generator)
+        rows = build_rows(spec, K, rank=check_count("K", K, 2) - 1, d=d, generator=generator)
         radius = None if E_H is None else check_number("E_H", E_H, strict=True) ** 0.5
         layers = first + normalised(d, radius=radius, device=device, dtype=dtype)
         self.transform = nn.Sequential(*layers) if transform is None else transform

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -44,6 +44,7 @@ class HAFrameHead(Head):
     """
 
     gram: Tensor
+    takes_maps: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -57,6 +58,9 @@ class HAFrameHead(Head):
         dtype: torch.dtype | None = None,
     ):
         super().__init__()
+        self.in_features = in_features if transform is None else None
+        if not isinstance(frame, HAFrame):
+            raise ValueError(f"frame must be a ufm.HAFrame, got a {type(frame).__name__}")
         K = frame.tree.K
         d = K if d is None else d
         rows = build_rows(frame, K, rank=frame.rank, d=d, generator=generator)

@@ -51,6 +51,7 @@ class LearnableHead(Head):
         dtype: torch.dtype | None = None,
     ):
         super().__init__()
+        self.in_features = in_features if transform is None else None
         check_count("K", K, 2)
         d, first = widened(in_features, d, device=device, dtype=dtype)
         self.transform = nn.Sequential(*first) if transform is None else transform

@@ -12,7 +12,7 @@ from ufm.counts import check_count
 from ufm.geometry.haframe import embed
 from ufm.geometry.multicenter import Centers, center_slots, multicenter_frame
 from ufm.geometry.specs import MultiCenter
-from ufm.heads._head import Head, refill, seeded, stored, widened
+from ufm.heads._head import Head, refill, source, stored, widened
 from ufm.heads.rules import Rule, class_scores
 from ufm.heads.transform import normalised
 from ufm.losses._features import unit_rows
@@ -33,7 +33,7 @@ class MultiCenterHead(Head):
             layer in front. By default ``in_features``.
         rule: Decision rule of the logits.
         transform: Replaces all layers in front of the frame; must give d features.
-        generator: Source of the frame's random rotation; by default one seeded 0.
+        generator: Source of the frame's random rotation; by default one source 0.
         device: Where parameters and frame go.
         dtype: Their type, the frame's float32 at least; torch's default if None.
 
@@ -71,6 +71,9 @@ class MultiCenterHead(Head):
         dtype: torch.dtype | None = None,
     ):
         super().__init__()
+        self.in_features = in_features if transform is None else None
+        if not isinstance(frame, MultiCenter):
+            raise ValueError(f"frame must be a ufm.MultiCenter, got a {type(frame).__name__}")
         if rule not in ("regular", "mean", "general"):
             raise ValueError(f"rule must be 'regular', 'mean' or 'general', got {rule!r}")
         self.rule: Rule = rule
@@ -81,7 +84,7 @@ class MultiCenterHead(Head):
         with torch.device("cpu"):  # whatever the default device, as in `build_rows`
             natural = multicenter_frame(frame)
             rows = torch.cat([natural.W, natural.centers])
-            rows = embed(rows, d, generator=generator or seeded())
+            rows = embed(rows, d, generator=source(generator))
         rows = stored(rows, device=device, dtype=dtype)
         self.register_buffer("frame", rows[: len(natural.W)].clone())
         self.register_buffer("centers", rows[len(natural.W) :].clone())

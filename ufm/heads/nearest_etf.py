@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ufm._typing import Bool, Float, Int, Tensor
-from ufm.counts import check_number
+from ufm.counts import check_count, check_number
 from ufm.geometry.nearest import nearest_etf, nearest_rotation
 from ufm.geometry.specs import SimplexETF
 from ufm.heads._head import (
@@ -96,12 +96,13 @@ class NearestETFHead(Head):
         dtype: torch.dtype | None = None,
     ):
         super().__init__()
+        self.in_features = in_features if transform is None else None
         spec = SimplexETF(E_W)
         self.E_W = spec.E_W
         self.delta = check_number("delta", delta)
         self.least_rate = check_number("least_rate", least_rate, strict=True)
         d, first = widened(in_features, d, device=device, dtype=dtype)
-        if self.delta > 0 and d < K:
+        if self.delta > 0 and d < check_count("K", K, 2):
             raise ValueError(f"d must be at least K={K} for a proximal rotation, got {d}")
         radius = check_number("E_H", E_H, strict=True) ** 0.5
         self.transform = (

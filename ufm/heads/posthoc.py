@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+import torch
+
+from ufm._shapes import Real
 from ufm._typing import Float, Int, Tensor
 from ufm.counts import check_number, check_sizes
 
@@ -31,7 +35,6 @@ def adjusted_scores(
     References:
         Menon et al. (2021) [menon2021]_.
 
-    >>> import torch
     >>> adjusted_scores(torch.tensor([[1.0, 0.0]]), (900, 100)).argmax(-1)
     tensor([1])
     """
@@ -40,7 +43,8 @@ def adjusted_scores(
 
 
 def least_cost_scores(
-    scores: Float[Tensor, "B K"], D: Float[Tensor, "K K"] | Int[Tensor, "K K"]
+    scores: Float[Tensor, "B K"],
+    D: Float[Tensor, "K K"] | Int[Tensor, "K K"] | Real[np.ndarray, "K K"],
 ) -> Float[Tensor, "B K"]:
     r"""Conditional risk minimisation, minus the expected cost: :math:`-P D`, P the softmax rows.
 
@@ -61,7 +65,7 @@ def least_cost_scores(
     References:
         Karthik et al. (2021) [karthik2021]_.
     """
-    K = scores.shape[-1]
+    K, D = scores.shape[-1], torch.as_tensor(D)
     if D.shape != (K, K):
         raise ValueError(f"D must be K x K = {K} x {K}, got {tuple(D.shape)}")
     return -(scores.softmax(-1) @ D.to(scores))

@@ -17,7 +17,7 @@ from ufm.heads._head import (
     build_rows,
     full_precision,
     product,
-    seeded,
+    source,
     stored,
     widened,
 )
@@ -44,7 +44,7 @@ class RotatedHead(Head):
             norms 1 - 1/d and cosines -1/(d-1), so nearly orthogonal where d is large.
             ``simplex``: unit rows with cosines -1/(K-1), as in the paper.
         transform: Replaces the layers in front; must give d features.
-        generator: Source of the rotation at the start; by default one seeded 0.
+        generator: Source of the rotation at the start; by default one source 0.
         device: Where parameters and frame go.
         dtype: Their type, the frame's float32 at least; torch's default if None.
 
@@ -78,6 +78,7 @@ class RotatedHead(Head):
         dtype: torch.dtype | None = None,
     ):
         super().__init__()
+        self.in_features = in_features if transform is None else None
         d, first = widened(in_features, d, device=device, dtype=dtype)
         self.rows = rows
         base = start(check_count("K", K, 2), d, rows=rows, generator=generator)
@@ -130,7 +131,7 @@ def start(K: int, d: int, *, rows: Rows, generator: torch.Generator | None) -> F
         K: Number of classes.
         d: Feature dimension.
         rows: Which frame.
-        generator: Source of the rotation; by default one seeded 0.
+        generator: Source of the rotation; by default one source 0.
 
     Returns:
         Rows, float64 on the CPU.
@@ -146,4 +147,4 @@ def start(K: int, d: int, *, rows: Rows, generator: torch.Generator | None) -> F
         raise ValueError(f"d must be at least K={K} for the released rows, got {d}")
     with torch.device("cpu"):  # whatever the default device, as in `build_rows`
         centred = torch.eye(d, dtype=torch.float64)[:K] - 1 / d
-        return embed(centred, d, generator=generator or seeded())
+        return embed(centred, d, generator=source(generator))

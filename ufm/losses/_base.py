@@ -131,6 +131,20 @@ class Loss(abc.ABC):
         """
 
 
+def check_entries(n: tuple[int, ...], K: int) -> None:
+    """Refuse class sizes of another number of classes; the sizes themselves are known to be good.
+
+    Args:
+        n: Class sizes.
+        K: Number of classes.
+
+    Raises:
+        ValueError: If there are not K of them.
+    """
+    if len(n) != K:
+        raise ValueError(f"n must have K={K} entries, got {len(n)}")
+
+
 def pick(Z: Tensor, y: Tensor) -> Tensor:
     """Entries ``Z[y_j, j]``, ``(*b, M)``.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ufm._spec import spec
 from ufm.counts import check_number, check_sizes
-from ufm.losses._base import Loss, add_at_label, pick
+from ufm.losses._base import Loss, add_at_label, check_entries, pick
 from ufm.losses._constants import constant
 from ufm.losses._features import FeatureLoss, class_counts, class_rows
 from ufm.losses.cross_entropy import CrossEntropy
@@ -47,7 +47,7 @@ class LogitAdjusted(Loss):
         object.__setattr__(self, "tau", check_number("tau", self.tau))
 
     def check(self, K: int) -> None:
-        check_sizes(self.n, K)
+        check_entries(self.n, K)
 
     def _shift(self, like: Tensor) -> Tensor:
         n = constant(self.n, like)
@@ -98,7 +98,7 @@ class LDAM(Loss):
         object.__setattr__(self, "scale", check_number("scale", self.scale, strict=True))
 
     def check(self, K: int) -> None:
-        check_sizes(self.n, K)
+        check_entries(self.n, K)
 
     def margins(self, like: Tensor) -> Tensor:
         """Margin of each class ``(K,)``.
@@ -159,7 +159,7 @@ class AttractionRepulsion(FeatureLoss):
     def value(self, features: Tensor, frame: Rows, y: Tensor) -> Tensor:
         W = class_rows(frame)
         if self.n is not None:
-            check_sizes(self.n, len(W))
+            check_entries(self.n, len(W))
         n = class_counts(y, W) if self.n is None else constant(self.n, W)
         Z = (W @ features.mT).clamp(-self.clamp, self.clamp)
         return CE.value(Z + n.log().unsqueeze(-1), y)

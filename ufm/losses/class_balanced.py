@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ufm._spec import spec
 from ufm.counts import check_number, check_sizes
-from ufm.losses._base import Loss
+from ufm.losses._base import Loss, check_entries
 from ufm.losses._constants import constant
 
 
@@ -83,6 +83,8 @@ class ClassBalanced(Loss):
     class_symmetric: ClassVar[bool] = False
 
     def __post_init__(self):
+        if not isinstance(self.loss, Loss):
+            raise ValueError(f"loss must be a loss of logits, got {self.loss!r}")
         effective_weights(self.n, self.beta, over=self.over)
         object.__setattr__(self, "n", tuple(int(size) for size in self.n))
         object.__setattr__(self, "beta", float(self.beta))
@@ -96,7 +98,7 @@ class ClassBalanced(Loss):
         return self.loss.shift_invariant
 
     def check(self, K: int) -> None:
-        check_sizes(self.n, K)
+        check_entries(self.n, K)
         self.loss.check(K)
 
     def _weight(self, like: Tensor, y: Tensor) -> Tensor:

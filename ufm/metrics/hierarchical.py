@@ -8,11 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 
+from ufm._shapes import Real
 from ufm._typing import Float, Int, Tensor
 from ufm.counts import check_count
+
+
+DEFAULT_K = (1, 5, 20)  # as in the published tables
 
 
 @dataclass(frozen=True)
@@ -73,11 +79,11 @@ class HierarchyRecord:
 
 
 def hierarchy_metrics(
-    scores: Float[Tensor, "N K"],
-    y: Int[Tensor, "N"],
-    D: Float[Tensor, "K K"] | Int[Tensor, "K K"],
+    scores: Float[Tensor, "N K"] | Real[np.ndarray, "N K"],
+    y: Int[Tensor, "N"] | Real[np.ndarray, "N"],
+    D: Float[Tensor, "K K"] | Int[Tensor, "K K"] | Real[np.ndarray, "K K"],
     *,
-    k: Sequence[int] = (1, 5, 20),
+    k: Sequence[int] | None = None,
 ) -> HierarchyRecord:
     r"""Tally of a batch of scored samples.
 
@@ -89,28 +95,41 @@ def hierarchy_metrics(
     Args:
         scores: Logits or probabilities, one row a sample.
         y: True classes.
-        D: Distances of the classes.
-        k: The k, each between 1 and K.
+        D: Distances of the classes, as `ufm.hierarchy.distance_matrix` gives them.
+        k: The k, each between 1 and K; by default those of 1, 5 and 20 that are below K (HD@K is
+            the same for every classifier).
 
     Returns:
         The tally.
 
     Raises:
-        ValueError: If there is no sample, sizes differ, scores are NaN, or a k is out of range.
+        ValueError: If there is no sample, sizes differ, scores are NaN, labels are no integers, or
+            a k is out of range.
 
     References:
         Bertinetto et al. (2020) [bertinetto2020]_.
+
+    >>> from ufm.hierarchy import Tree, distance_matrix
+    >>> D = distance_matrix(Tree.from_nested([[0, 1], 2]))
+    >>> hierarchy_metrics(torch.eye(3)[[0, 1, 2]], torch.tensor([0, 0, 1]), D).as_row()
+    {'top1': 0.3333333333333333, 'mistake_severity': 1.5, 'hd@1': 1.0, 'samples': 3}
     """
+    scores, y = torch.as_tensor(scores), torch.as_tensor(y)
+    if scores.ndim != 2 or scores.shape[1] < 2:
+        raise ValueError(f"scores must be one row of K scores a sample, got {tuple(scores.shape)}")
     N, K = scores.shape
-    if N == 0 or len(y) != N:
-        raise ValueError(f"y must label N >= 1 samples, got {len(y)} labels and {N} rows of scores")
-    if D.shape != (K, K):
-        raise ValueError(f"D must be K x K = {K} x {K}, got {tuple(D.shape)}")
+    if N == 0 or y.shape != (N,):
+        raise ValueError(
+            f"y must label N >= 1 samples, got labels {tuple(y.shape)} and {N} rows of scores"
+        )
+    if y.is_floating_point() or y.is_complex():
+        raise ValueError(f"y must be integers, got {y.dtype}")
+    y, D = y.long(), _distances(D, K)
     if int(y.min()) < 0 or int(y.max()) >= K:
         raise ValueError(f"y must be classes 0..{K - 1}, got {int(y.min())}..{int(y.max())}")
     if bool(scores.isnan().any()):
         raise ValueError("scores must be numbers, got NaN")
-    sizes = _check_k(k, K)
+    sizes = _check_k([size for size in DEFAULT_K if size < K] if k is None else k, K)
     ranked = scores.argsort(dim=-1, descending=True, stable=True)[:, : max(sizes)].cpu()
     y, D = y.cpu(), D.cpu()  # not every device has float64, and the answers are Python's numbers
     sums = D[y.unsqueeze(-1), ranked].to(torch.float64).cumsum(-1).sum(0)
@@ -123,7 +142,9 @@ def hierarchy_metrics(
     )
 
 
-def hd_floor(D: Float[Tensor, "K K"] | Int[Tensor, "K K"], k: int) -> Float[Tensor, "K"]:
+def hd_floor(
+    D: Float[Tensor, "K K"] | Int[Tensor, "K K"] | Real[np.ndarray, "K K"], k: int
+) -> Float[Tensor, "K"]:
     """Least HD@k of a sample of each class, the mean of the k smallest distances in its row.
 
     Args:
@@ -133,11 +154,14 @@ def hd_floor(D: Float[Tensor, "K K"] | Int[Tensor, "K K"], k: int) -> Float[Tens
     Returns:
         The floor of each class; its mean is that of a balanced test set.
     """
+    D = _distances(D)
     (size,) = _check_k((k,), len(D))
     return D.to(torch.float64).sort(-1).values[:, :size].mean(-1)
 
 
-def random_severity(D: Float[Tensor, "K K"] | Int[Tensor, "K K"]) -> float:
+def random_severity(
+    D: Float[Tensor, "K K"] | Int[Tensor, "K K"] | Real[np.ndarray, "K K"],
+) -> float:
     """Severity of a uniformly random wrong guess, all classes as frequent.
 
     Args:
@@ -146,6 +170,7 @@ def random_severity(D: Float[Tensor, "K K"] | Int[Tensor, "K K"]) -> float:
     Returns:
         Mean distance of two different classes.
     """
+    D = _distances(D)
     K = len(D)
     return float(D.to(torch.float64).sum()) / (K * (K - 1))
 
@@ -181,7 +206,21 @@ def confidence_interval(values: Sequence[float], *, level: float = 0.95) -> tupl
     return float(runs.mean()), quantile * float(runs.std(correction=1)) / len(runs) ** 0.5
 
 
-def _check_k(k: Sequence[int], K: int) -> tuple[int, ...]:
+def _distances(D: Any, K: int | None = None) -> Tensor:
+    if not isinstance(D, Tensor | np.ndarray):
+        raise ValueError(
+            "D must be a matrix of distances, such as ufm.hierarchy.distance_matrix(tree), "
+            f"got a {type(D).__name__}"
+        )
+    K = len(D) if K is None else K
+    if D.shape != (K, K):
+        raise ValueError(f"D must be K x K = {K} x {K}, got {tuple(D.shape)}")
+    return torch.as_tensor(D)
+
+
+def _check_k(k: Sequence[int] | int, K: int) -> tuple[int, ...]:
+    if isinstance(k, int):
+        raise ValueError(f"k must be a sequence of integers, such as (1, 5), got {k}")
     sizes = tuple(check_count(f"k[{j}]", size) for j, size in enumerate(k))
     if not sizes or max(sizes) > K:
         raise ValueError(f"k must be between 1 and K={K}, got {tuple(k)}")
