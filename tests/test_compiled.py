@@ -82,6 +82,75 @@ def test_without_a_folder_to_write_to_a_kernel_is_compiled_for_the_process(monke
         rows.kernel.__wrapped__("some.module", "f")
 
 
+SMALL = """
+from numba import njit
+
+@njit(cache=True)
+def f(first, last, x):
+    for i in range(first, last):
+        x[i] += 1
+"""
+
+
+def imported_anew(file):
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.f
+
+
+@pytest.mark.skipif(not rows.available(), reason="needs numba (extra `fast`)")
+def test_a_damaged_store_is_compiled_anew_and_a_full_disk_does_not_matter(
+    tmp_path, capsys, monkeypatch
+):
+    file = tmp_path / "small.py"
+    file.write_text(SMALL)
+    seen = np.zeros(3)
+    rows.over_rows(imported_anew(file), 3, seen)
+    capsys.readouterr()
+    kept = list((tmp_path / "__pycache__").glob("small.f-*.nb*"))
+    index, data = sorted(kept, key=lambda path: path.suffix, reverse=True)
+    for path, damage in ((index, b""), (data, data.read_bytes()[:-1]), (index, b"\x80\x05junk")):
+        path.write_bytes(damage)
+        rows.over_rows(imported_anew(file), 3, seen)
+        assert "the store of kernels fails" in capsys.readouterr().err
+        rows.over_rows(imported_anew(file), 3, seen)  # stored whole again
+        assert capsys.readouterr().err == ""
+    assert (seen == 7).all()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    for path in kept:
+        path.unlink()
+    f = imported_anew(file)
+    monkeypatch.setattr(f._cache._cache_file, "save", full)
+    rows.over_rows(f, 3, seen)
+    assert (seen == 8).all()
+
+
+def test_a_damaged_store_that_may_not_be_cleared_is_left_alone(tmp_path, monkeypatch):
+    calls, config = [], SimpleNamespace(CACHE_DIR="")
+
+    def f(first, last, *_):
+        calls.append(config.CACHE_DIR)
+        if not config.CACHE_DIR:
+            raise EOFError
+
+    f.signatures, f.stats = [], SimpleNamespace(cache_path=str(tmp_path))
+    f.enable_caching = lambda: calls.append("enabled")
+    monkeypatch.setattr(rows.importlib, "import_module", lambda _: SimpleNamespace(config=config))
+    # A folder in place of the file cannot be unlinked.
+    (tmp_path / "test_compiled.f-1.py311.nbi").mkdir()
+    rows.over_rows(f, 1)
+    assert calls[:2] == ["", "enabled"]
+    assert len(calls) == 4
+    config.CACHE_DIR = ""
+    (tmp_path / "test_compiled.f-1.py311.nbi").rmdir()
+    with pytest.raises(EOFError):  # an error of another origin stays one
+        rows.over_rows(f, 1)
+
+
 def test_an_installation_that_fails_is_as_none(monkeypatch, capsys):
     def import_module(name):
         raise ImportError(f"{name} needs NumPy 2.2 or less\nand more")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import importlib.util
+import pickle
+import shutil
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +20,11 @@ import torch
 # Most rows a thread takes at a time, and least number of pieces a thread: no thread shall wait long
 # for the last one, and an interrupt is heard between pieces.
 PIECE, TURNS = 32, 4
+# What a stored kernel that is not whole can raise, from pickle on; and a disk too full to store it.
+DAMAGE = (
+    pickle.UnpicklingError, EOFError, ValueError, TypeError, LookupError, AttributeError,
+    ImportError, MemoryError, RuntimeError, OSError,
+)  # fmt: skip
 # A function compiled by numba.
 Kernel = Any
 
@@ -59,8 +67,8 @@ def kernel(module: str, name: str) -> Kernel:
     except RuntimeError as error:
         if "cannot cache" not in str(error):
             raise
-    # No folder that may be written to beside the source or at home: compile for this process only.
-    importlib.import_module("numba").config.CACHE_DIR = tempfile.mkdtemp(prefix="ufm-kernels-")
+    # No folder that may be written to beside the source or at home.
+    _keep_for_this_process()
     return getattr(importlib.import_module(module), name)
 
 
@@ -78,7 +86,7 @@ def over_rows(function: Kernel, count: int, *arrays: Any) -> None:
         *arrays: Its further arguments.
     """
     _announce(function)
-    function(0, 0, *arrays)  # compiled or loaded before the threads start
+    _prepare(function, *arrays)
     threads = torch.get_num_threads()
     size = max(1, min(PIECE, count // (TURNS * threads)))
     pieces = [(first, min(first + size, count)) for first in range(0, count, size)]
@@ -97,11 +105,38 @@ def over_rows(function: Kernel, count: int, *arrays: Any) -> None:
             raise
 
 
+def _prepare(function: Kernel, *arrays: Any) -> None:
+    # Compiled or loaded, before the threads start. What is stored damaged is compiled anew; what
+    # cannot be stored is compiled already.
+    try:
+        function(0, 0, *arrays)
+    except DAMAGE as error:
+        sys.stderr.write(f"ufm: the store of kernels fails, compiling without it: {error!r}\n")
+        try:
+            for file in _stored(function):
+                file.unlink(missing_ok=True)
+        except OSError:
+            _keep_for_this_process()
+            function.enable_caching()
+        function(0, 0, *arrays)
+
+
+def _keep_for_this_process() -> None:
+    folder = tempfile.mkdtemp(prefix="ufm-kernels-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    importlib.import_module("numba").config.CACHE_DIR = folder
+
+
+def _stored(function: Kernel) -> list[Path]:
+    # Files of numba's, the index first.
+    stem = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+    folder = function.stats.cache_path
+    return sorted(Path(folder).glob(f"{stem}-*.nb[ic]"), reverse=True) if folder else []
+
+
 def _announce(function: Kernel) -> None:
     # On stderr if this process has not compiled the function and no earlier one has stored it.
     if function.signatures:
         return
-    stem = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
-    folder = function.stats.cache_path
-    if not (folder and any(Path(folder).glob(f"{stem}-*.nbi"))):
+    if not any(file.suffix == ".nbi" for file in _stored(function)):
         sys.stderr.write("ufm: compiling a kernel, once on this machine: about ten seconds\n")
