@@ -113,7 +113,9 @@ class Objective:
             name: torch.as_tensor(values, dtype=dtype, device=device)
             for name, values in numbers(problems).items()
         }
-        n, pi = rows.pop("n")[:, index], rows.pop("pi")[:, index]
+        n, pi = rows.pop("n"), rows.pop("pi")
+        if first.K != M:
+            n, pi = n[:, index], pi[:, index]
         m = n if first.K == M else torch.ones_like(n)
         u = m / n
         p = rows.pop("lam_H").unsqueeze(-1) * (m if isinstance(first.reg, WeightDecay) else u)

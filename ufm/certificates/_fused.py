@@ -67,7 +67,7 @@ def fused_certificate(sol: Solution) -> tuple[Certificate, Int[Tensor, "S"]]:
         H.reshape(B, d, K).contiguous().numpy(), real, whole, Y,
     )  # fmt: skip
     columns = dict(zip(REAL, torch.from_numpy(real).T.contiguous(), strict=True))
-    ratio = (objective.E_W / objective.E_H).sqrt()
+    ratio = torch.from_numpy(np.sqrt((objective.E_W / objective.E_H).numpy()))
     scales = torch.stack([ratio, 1 / ratio], -1) * (columns.pop("norm") / 2).unsqueeze(-1)
     rank, code, loose = torch.from_numpy(whole).T.contiguous()
     certificate = Certificate(

@@ -95,7 +95,7 @@ def run(
     """
     K, d, B = objective.K, objective.d, len(objective.problems)
     energy = K * torch.stack([objective.E_W, objective.E_H], -1)
-    radius = K * (objective.E_W * objective.E_H).sqrt()
+    radius = K * np.sqrt((objective.E_W * objective.E_H).numpy())  # torch's sqrt wakes its threads
     frame = np.zeros((K, d))
     starts = _starts(objective, method, start, seeds)
     if not len(starts):
@@ -104,7 +104,7 @@ def run(
     real, whole = np.empty((B, 2)), np.empty((B, 2), dtype=np.int64)
     over_rows(
         kernel("ufm.solvers.fused._kernel", "solve_rows"), B, objective.c.contiguous().numpy(),
-        radius.numpy(), energy.numpy(), frame, starts.numpy(), method.memory, method.gtol,
+        radius, energy.numpy(), frame, starts.numpy(), method.memory, method.gtol,
         method.max_steps, W, H, real, whole,
     )  # fmt: skip
     point = Point(torch.from_numpy(W), torch.from_numpy(H), torch.zeros_like(objective.c))
