@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.measure import Row, in_fresh_process
 
 
-CLASSES = {"step": (50, 100, 200, 500, 1000), "exponential": (50, 100, 200, 400)}
+SIZES = (50, 100, 200, 500, 1000)
 GROUPED = (50, 1000, 10_000, 100_000)
 SAMPLES = (1000, 10_000, 100_000, 1_000_000)
 BATCHES = (1000, 4000, 16_000, 64_000)
@@ -22,12 +22,15 @@ def scaling_classes() -> list[Row]:
 
     A step profile (half the classes, R = 10) and an exponential one (rho = 100), by the full
     solver; and the step profile on its two groups. The exponent is the slope of a line through
-    all points, in logarithms.
+    all points, in logarithms. The floor: the three bare K x K products of one evaluation, whose
+    own exponent no solver at an equal number of steps stays below for long.
     """
     rows: list[Row] = []
-    for profile, sizes in CLASSES.items():
-        part = [_solved(K, profile) for K in sizes]
-        rows += [*part, _exponent(f"exponent in K, {profile}", sizes, part)]
+    for profile in ("step", "exponential"):
+        part = [_solved(K, profile) for K in SIZES]
+        rows += [*part, _exponent(f"exponent in K, {profile}", SIZES, part)]
+    part = [_products(K) for K in SIZES]
+    rows += [*part, _exponent("floor: exponent of the products", SIZES, part)]
     part = [_grouped(K) for K in GROUPED]
     return [*rows, *part, _exponent("exponent in K, step on its groups", GROUPED, part)]
 
@@ -54,6 +57,16 @@ def _solved(K: int, profile: str) -> dict[str, Any]:
         threads=1,
     )
     return {"what": f"K = {K}, {profile}", **result}
+
+
+def _products(K: int) -> dict[str, Any]:
+    result = in_fresh_process(
+        f"{CLOCK}import torch\nfrom benchmarks.measure import seconds\n"
+        f"W, H = torch.randn(2, {K}, {K}, dtype=torch.float64)\n"
+        "result = dict(seconds=seconds(lambda: (W @ H, W.mT @ H, H @ W.mT), repeats=9))\n",
+        threads=1,
+    )
+    return {"what": f"floor: three products, K = {K}", "seconds": result["seconds"]}
 
 
 def _grouped(K: int) -> dict[str, Any]:
