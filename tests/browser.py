@@ -21,7 +21,7 @@ PAGES = [name for name, _ in site.NAVIGATION if "#" not in name]
 OTHERS = ["claims/fang2021.r0.html", "claims/yan2024.thm34.html", "figures/center-counts.html"]
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 # What a key or a drag does is shown in the next frames; a page that does nothing fails after this.
-PATIENCE = 10_000
+PATIENCE = 60_000
 # Focus as a reader sees it: the element, its outline, and whether it lies below the sticky bar.
 FOCUS = """() => {
   const e = document.activeElement, box = e.getBoundingClientRect(), style = getComputedStyle(e);
@@ -114,6 +114,19 @@ class Visitor:
 def settled(page: Any, condition: str) -> Any:
     """Wait until an expression is true; its value."""
     return page.wait_for_function(condition).json_value()
+
+
+def drawn(page: Any, expression: str, *, frames: int = 1) -> Any:
+    """Value of an expression once what was asked for is drawn, and some more frames.
+
+    Frames are drawn in the order in which they were asked for, so what is pending comes first.
+    """
+    return page.evaluate(
+        "(frames) => new Promise((done) => {"
+        f" const next = () => (frames-- ? requestAnimationFrame(next) : done({expression}));"
+        " next(); })",
+        frames + 1,
+    )
 
 
 def violations(page: Any) -> list[str]:

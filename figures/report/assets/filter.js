@@ -31,11 +31,14 @@
   }
 
   function recall() {
-    const chosen = new URLSearchParams(location.hash.slice(1));
-    if (!facets.concat("words").some((name) => chosen.get(name))) return;
-    for (const name of facets.concat("words")) form[name].value = chosen.get(name) || "";
+    const chosen = new URLSearchParams(location.hash.slice(1)), names = facets.concat("words");
+    const named = names.some((name) => chosen.get(name));
+    // An anchor of the page, such as the figures, leaves the choice alone; the bare page has none.
+    if (!named && !["", "#", "#claims"].includes(location.hash)) return;
+    for (const name of names) form[name].value = chosen.get(name) || "";
+    for (const name of facets) if (form[name].selectedIndex < 0) form[name].value = "";
     apply();
-    document.getElementById("claims").scrollIntoView();
+    if (named) document.getElementById("claims").scrollIntoView();
   }
 
   form.hidden = false;

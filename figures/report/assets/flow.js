@@ -5,8 +5,9 @@
   const form = document.getElementById("flow-controls"), plotted = document.getElementById("metrics");
   const scene = Scene.create(document.getElementById("scene"), { reach: flow.reach });
   const COLOURS = ["one", "two", "three", "four"], MARKS = ["circle", "square", "triangle", "diamond"];
-  const SECONDS = 14, END = flow.times.length - 1, FIRST = Math.log10(flow.times[1]), LAST = Math.log10(flow.times[END]);
-  let playing = false, before = 0;
+  const SECONDS = 14, LONGEST = 1000, END = flow.times.length - 1, FIRST = Math.log10(flow.times[1]), LAST = Math.log10(flow.times[END]);
+  // The place is kept here: the slider rounds to its steps, which are longer than a frame of a fast screen.
+  let u = 0, frame = 0, before = 0;
 
   /* The slider runs from 0 to 1: the start, then the logarithm of time. */
   const timeAt = (u) => (u <= 0 ? 0 : 10 ** (FIRST + u * (LAST - FIRST)));
@@ -28,7 +29,7 @@
   }
 
   function draw() {
-    const u = Number(form.time.value), at = place(u), t = timeAt(u), W = at(flow.classifier), H = at(flow.features);
+    const at = place(u), t = timeAt(u), W = at(flow.classifier), H = at(flow.features);
     const edges = W.flatMap((a, i) => W.slice(0, i).map((b) => ({ points: [a, b], colour: "soft", width: 1, dash: [4, 4] })));
     scene.show({
       arrows: W.map((to, k) => ({ to, colour: COLOURS[k], width: 3.4, label: String(k + 1) })),
@@ -46,25 +47,41 @@
     if (t) plot.line([[Math.log10(t), -9], [Math.log10(t), 3]], "cursor");
   }
 
-  function tick(now) {
-    if (!playing) return;
-    if (before) form.time.value = Math.min(1, Number(form.time.value) + (now - before) / 1000 / SECONDS);
-    before = now;
+  function move(to) {
+    u = Math.min(1, to);
+    form.time.value = u;
     draw();
-    if (Number(form.time.value) >= 1) stop(); else requestAnimationFrame(tick);
   }
 
-  function stop() { playing = false; form.play.textContent = "Play"; }
+  function tick(now) {
+    // A page that was hidden, or too busy to draw, goes on from where it was.
+    const passed = before ? Math.min(now - before, LONGEST) : 0;
+    before = now;
+    frame = requestAnimationFrame(tick);
+    move(u + passed / 1000 / SECONDS);
+    if (u >= 1) stop();
+  }
+
+  function stop() {
+    cancelAnimationFrame(frame);
+    frame = 0; form.play.textContent = "Play";
+  }
 
   form.play.addEventListener("click", () => {
-    if (playing) return stop();
-    if (Number(form.time.value) >= 1) form.time.value = 0;
-    playing = true; before = 0; form.play.textContent = "Pause";
-    requestAnimationFrame(tick);
+    if (frame) return stop();
+    if (u >= 1) u = 0;
+    before = 0; form.play.textContent = "Pause";
+    frame = requestAnimationFrame(tick);
   });
-  form.time.addEventListener("input", () => { stop(); draw(); });
+  form.time.addEventListener("input", () => { stop(); u = Number(form.time.value); draw(); });
   window.addEventListener("resize", draw);
-  const start = new URLSearchParams(location.hash.slice(1)).get("time");
-  if (start) form.time.value = start;
-  draw();
+
+  function recall() {
+    const start = new URLSearchParams(location.hash.slice(1)).get("time");
+    if (start) { stop(); form.time.value = start; u = Number(form.time.value); }
+    draw();
+  }
+
+  window.addEventListener("hashchange", recall);
+  recall();
 })();

@@ -41,6 +41,12 @@
   canvas.addEventListener("pointerdown", () => (form.turn.checked = false));
   canvas.addEventListener("keydown", (event) => { if (event.key.startsWith("Arrow")) form.turn.checked = false; });
   form.turn.checked = scene.view.turning;
-  if (location.hash.slice(1) in frames) form.frame.value = location.hash.slice(1);
-  choose();
+
+  function recall() {
+    if (Object.hasOwn(frames, location.hash.slice(1))) form.frame.value = location.hash.slice(1);
+    choose();
+  }
+
+  window.addEventListener("hashchange", recall);
+  recall();
 })();

@@ -1,7 +1,7 @@
 "use strict";
 /* The phase diagram of minority collapse: sliders, a draggable point, and the optimum there. */
 (function () {
-  const DECADES = 6, HIGHEST = 5, STEPS = 160, LN10 = Math.LN10;
+  const SLIDERS = ["A", "B", "s", "R"], DECADES = 6, HIGHEST = 5, STEPS = 160, LN10 = Math.LN10;
   const form = document.getElementById("phase-controls");
   const map = document.getElementById("map"), profile = document.getElementById("profile");
   const WORDS = {
@@ -82,7 +82,7 @@
 
   function changed() {
     draw();
-    history.replaceState(null, "", "#" + ["A", "B", "s", "R"].map((n) => `${n}=${form[n].value}`).join("&"));
+    history.replaceState(null, "", "#" + SLIDERS.map((n) => `${n}=${form[n].value}`).join("&"));
   }
 
   function moveTo(event) {
@@ -92,11 +92,17 @@
     changed();
   }
 
-  for (const [name, value] of new URLSearchParams(location.hash.slice(1))) if (form[name]) form[name].value = value;
+  function recall() {
+    const chosen = new URLSearchParams(location.hash.slice(1));
+    for (const name of SLIDERS) if (chosen.has(name)) form[name].value = chosen.get(name);
+  }
+
+  recall();
   form.addEventListener("input", changed);
   map.addEventListener("pointerdown", (event) => { map.setPointerCapture(event.pointerId); moveTo(event); });
   map.addEventListener("pointermove", (event) => { if (event.buttons) moveTo(event); });
   window.addEventListener("resize", draw);
+  window.addEventListener("hashchange", () => { recall(); draw(); });
   const now = state();
   drawMap(now); drawProfile(now); describe(now);
 })();
