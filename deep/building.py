@@ -77,12 +77,14 @@ class Built:
         rules: Decision rules by name, scores ``(B, K)`` from features and head; the first is the
             published one.
         follows: Whether `ufm.heads.NearestETFHead.follow` is called behind each step.
+        uncapturable: Why a step cannot be recorded as a CUDA graph, or empty.
     """
 
     head: Head
     loss_at: Callable[[int, int], AnyLoss]
     rules: Mapping[str, Rule]
     follows: bool = False
+    uncapturable: str = ""
 
     def to(self, device: torch.device | str) -> Built:
         """Move the constants of the rules; the head moves with its network.
@@ -281,14 +283,17 @@ def _(method: ETFCE, width: int, n: tuple[int, ...], generator) -> Built:
 def _(method: NearestETF, width: int, n: tuple[int, ...], generator) -> Built:
     head = NearestETFHead(width, len(n), d=check_dimension(method), E_H=method.E_H,
                           generator=generator)  # fmt: skip
-    return Built(head, _fixed(CrossEntropy()), {"argmax": argmax}, follows=True)
+    return Built(head, _fixed(CrossEntropy()), {"argmax": argmax}, follows=True,
+                 uncapturable="the nearest frame is a decomposition")  # fmt: skip
 
 
 @_build.register
 def _(method: RBL, width: int, n: tuple[int, ...], generator) -> Built:
     head = RotatedHead(width, len(n), d=check_dimension(method), rows=method.rows,
                        generator=generator)  # fmt: skip
-    return Built(head, _fixed(CrossEntropy()), _softmax_rules(n))
+    # cuSOLVER is not known to allow a capture, and one that fails spoils the allocator.
+    return Built(head, _fixed(CrossEntropy()), _softmax_rules(n),
+                 uncapturable="the rotation is a linear solve")  # fmt: skip
 
 
 @_build.register

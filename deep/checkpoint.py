@@ -49,23 +49,32 @@ def load(path: Path, *, recipe: Recipe | None = None, seed: int | None = None) -
         The state, tensors on the CPU.
 
     Raises:
-        ValueError: If it is damaged, of another format, of another recipe (both are named, with
-            what differs) or of another seed.
+        FileNotFoundError: If there is none.
+        ValueError: If it is no checkpoint or damaged, of another format, of another recipe (both
+            are named, with what differs) or of another seed.
     """
+    if path.is_dir() and not (path / NAME).exists():
+        raise FileNotFoundError(f"folder must be a run's and hold {NAME}, {path} does not")
     path = path / NAME if path.is_dir() else path
-    with path.open("rb"):  # a missing file is not a damaged one
-        pass
+    if not path.exists():
+        raise FileNotFoundError(f"checkpoint must exist, there is no {path}")
     try:
         _check_bytes(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, zipfile.BadZipFile, EOFError, RuntimeError, OSError,
             KeyError, ValueError, zlib.error) as error:  # fmt: skip
         reason = str(error).strip().partition("\n")[0]
+        # Only training has a use for a new one in its place.
+        advice = "" if recipe is None else "; delete it to start again"
         raise ValueError(
-            f"checkpoint must be a whole file, got {path} ({reason}); delete it to start again"
+            f"checkpoint must be a whole file, got {path} ({reason}){advice}"
         ) from error
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise ValueError(f"checkpoint must have format {FORMAT}, got {path}")
+    if not isinstance(state, dict) or "recipe" not in state:
+        raise ValueError(f"checkpoint must be one of `python -m deep train`, got {path}")
+    if state.get("format") != FORMAT:
+        raise ValueError(
+            f"checkpoint must have format {FORMAT}, {path} has {state.get('format')!r}"
+        )
     if recipe is not None:
         _check_recipe(path, decode(state["recipe"]), recipe)
     if seed is not None and state["seed"] != seed:

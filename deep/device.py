@@ -1,8 +1,11 @@
-"""Devices: checked before anything is loaded or built; their streams behind a failed capture."""
+"""Devices: checked before anything is loaded or built; captures that leave nothing behind."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -34,11 +37,34 @@ def checked(device: torch.device | str) -> torch.device:
     return found
 
 
-def leave_capture(device: torch.device) -> None:
-    """Go back to the default stream: a capture that fails to end leaves its own as the current one.
+def captured(work: Callable[[], object], *, stream: torch.cuda.Stream) -> torch.cuda.CUDAGraph:
+    """Record what a call launches, for replays.
+
+    A capture that is refused leaves its stream the current one, and an allocator that takes it as
+    going on: it frees nothing any more, and every later capture of the process fails on that. Both
+    are put right.
 
     Args:
-        device: Where the capture was.
+        work: The call; run three times before, on the same stream.
+        stream: Where.
+
+    Returns:
+        The graph.
+
+    Raises:
+        RuntimeError: If the device refuses: what the call was told.
+        OutOfMemoryError: If its memory does not hold what is captured.
     """
-    if device.type == "cuda":
-        torch.cuda.set_stream(torch.cuda.default_stream(device))
+    graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
+    try:
+        with torch.cuda.graph(graph, pool=pool, stream=stream):
+            work()
+    except RuntimeError as error:
+        torch.cuda.set_stream(torch.cuda.default_stream(stream.device))
+        allocator: Any = torch.cuda.memory
+        with contextlib.suppress(RuntimeError):  # it knows already
+            allocator._cuda_endAllocateToPool(stream.device.index, pool)
+        # The end of an invalid capture is an error too, and says less than the one before it.
+        before = error.__context__
+        raise (before if isinstance(before, RuntimeError) else error) from error
+    return graph

@@ -12,6 +12,8 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from deep.device import checked
+
 
 # Steps between two agreements on stopping; torchrun gives 30 seconds after its signal.
 AGREE_EVERY = 16
@@ -101,6 +103,27 @@ class World:
         dist.all_reduce(word, op=dist.ReduceOp.MAX)
         return bool(word)
 
+    @contextlib.contextmanager
+    def connected(self) -> Iterator[None]:
+        """Context of all that waits for the other processes.
+
+        Yields:
+            Nothing.
+
+        Raises:
+            ConnectionError: If another process has ended; it says why itself.
+            RuntimeError: What else there was.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            if self.size > 1 and _is_of_the_connection(error):
+                reason = str(error).strip().partition("\n")[0]
+                raise ConnectionError(
+                    f"process {self.rank} stops, another of the {self.size} has ended ({reason})"
+                ) from error
+            raise
+
     def sum(self, values: torch.Tensor, *, mean: bool = False) -> torch.Tensor:
         """Sum of a tensor over the processes.
 
@@ -118,6 +141,11 @@ class World:
         return values
 
 
+def _is_of_the_connection(error: RuntimeError) -> bool:
+    # Gloo has no type of its own for it.
+    return isinstance(error, dist.DistError) or "gloo" in str(error).lower()
+
+
 ALONE = World()
 
 
@@ -125,23 +153,29 @@ ALONE = World()
 def joined(device: str) -> Iterator[World]:
     """The world that ``torchrun`` describes in the environment, or this process alone.
 
+    A process that fails leaves at once, without the others' consent: torchrun then ends them. An
+    orderly end would wait for the collectives in which they wait for this one.
+
     Args:
         device: ``"cpu"`` or ``"cuda"``; processes take one GPU each.
 
     Yields:
         The world.
+
+    Raises:
+        ValueError: If there are more processes than GPUs.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield ALONE
         return
     rank, local = int(os.environ["RANK"]), int(os.environ.get("LOCAL_RANK", "0"))
-    kind = torch.device(device).type
-    own = torch.device("cuda", local) if kind == "cuda" else torch.device(kind)
-    if kind == "cuda":
+    if checked(device).type == "cuda":
+        own = checked(f"cuda:{local}")
         torch.cuda.set_device(own)
-    dist.init_process_group("nccl" if kind == "cuda" else "gloo", rank=rank, world_size=size)
-    try:
-        yield World(rank, size, own)
-    finally:
-        dist.destroy_process_group()
+        dist.init_process_group("nccl", rank=rank, world_size=size, device_id=own)
+    else:
+        own = torch.device("cpu")
+        dist.init_process_group("gloo", rank=rank, world_size=size)
+    yield World(rank, size, own)
+    dist.destroy_process_group()

@@ -9,7 +9,7 @@ import torch
 
 from deep.data.augment import normalised
 from deep.data.images import Images
-from deep.device import leave_capture
+from deep.device import captured
 from deep.probe import evaluating
 from deep.step import Step
 from ufm._typing import Float, Int, Tensor
@@ -50,8 +50,9 @@ class Evaluation:
             Correct decisions, parallel to ``names``; the same tensor every time.
         """
         with self.step.averaged(), evaluating(self.step.model):
-            if self.step.graphs and self._graph is None and not self._refused:
-                self._capture()
+            stream = self.step.stream
+            if self.step.graphs and stream and self._graph is None and not self._refused:
+                self._capture(stream)
             with self.step.on_stream():
                 if self._graph is None:
                     self._pass()
@@ -98,21 +99,16 @@ class Evaluation:
             scores = [rule(features, step.model.head) for rule in step.built.rules.values()]
             return torch.stack([(z.argmax(-1) == y).sum() for z in scores]).float()
 
-    def _capture(self) -> None:
-        graph = torch.cuda.CUDAGraph()
+    def _capture(self, stream: torch.cuda.Stream) -> None:
         with self.step.on_stream():
             self._pass()
         torch.cuda.synchronize(self.step.device)
         try:
-            with torch.cuda.graph(graph, stream=self.step.stream):
-                self._pass()
+            self._graph = captured(self._pass, stream=stream)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError:
             self._refused = True  # uncaptured it takes some launches more, once an epoch
-            leave_capture(self.step.device)
-        else:
-            self._graph = graph
 
 
 def _padded(images: Images, batch: int) -> list[tuple[Tensor, Tensor]]:

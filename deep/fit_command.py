@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         0 if some model explains the network or its frame is predicted, 1 if none does.
     """
-    if arguments.file.suffix == ".npz":
+    if saved.expected(arguments.file).suffix == ".npz":
         given = Given(saved.read(arguments.file), CrossEntropy(), arguments.weights,
                       fixed=arguments.fixed)  # fmt: skip
     else:

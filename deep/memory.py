@@ -9,6 +9,26 @@ import torch
 from deep.step import Step
 
 
+def advice(step: Step, error: torch.OutOfMemoryError, *, together: int = 1) -> str:
+    """What to change where the device's memory does not hold a step.
+
+    Args:
+        step: The step that failed.
+        error: What it raised.
+        together: Seeds that share the device.
+
+    Returns:
+        One line: fewer seeds at once where there are several, then `fitting_batch`.
+    """
+    batch = fitting_batch(step, error)
+    if together == 1:
+        return batch
+    return (
+        f"{together} seeds at once do not fit: give --seeds fewer of them, or the same command "
+        f"again when the others are done; beside the others, {batch}"
+    )
+
+
 def fitting_batch(step: Step, error: torch.OutOfMemoryError) -> str:
     """Try smaller batches, forward and backward, until one fits.
 

@@ -66,7 +66,7 @@ def measured(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
     Returns:
         ``train`` and ``test`` of a checkpoint, or ``saved``.
     """
-    if arguments.file.suffix == ".npz":
+    if saved.expected(arguments.file).suffix == ".npz":
         features = saved.read(arguments.file)
         D = None if arguments.tree is None else distance_matrix(tree(arguments.tree))
         return {"saved": probe_saved(features, D=D)}

@@ -326,10 +326,12 @@ class Run:
     def _save(self) -> None:
         if self.world.rank == 0:
             tally, shape = self.step.tally, _shape(self.data)
+            with self.step.on_stream():
+                losses, right = tally.losses.cpu(), tally.right.cpu()
             state = {
                 **self.step.state(),
                 "seed": self.seed, "epoch": self.epoch, "at": self.at,
-                "losses": tally.losses.cpu(), "right": tally.right.cpu(),
+                "losses": losses, "right": right,
                 "n": list(shape.n), "channels": shape.channels, "size": list(shape.size),
                 "rows": json.dumps(self.rows), "seconds": self.seconds,
             }  # fmt: skip

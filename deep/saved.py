@@ -14,6 +14,10 @@ from ufm._typing import Float, Int, Tensor
 
 
 ARRAYS = ("features", "labels", "W", "bias", "normalised")
+EXPECTED = (
+    "a checkpoint, a run's folder, or an .npz of features (N, d), labels (N,), W (K, d) and, where "
+    "there are any, bias (K,) and normalised"
+)
 BATCH = 8192
 
 
@@ -100,6 +104,26 @@ def read(path: str | Path) -> Saved:
         raise ValueError(f"normalised must be one true or false, got {flag.tolist()!r}")
     tensors = (torch.as_tensor(array) for array in (features, labels, W, bias))
     return Saved(*tensors, has_bias=has_bias, normalised=bool(flag.reshape(())))
+
+
+def expected(path: Path) -> Path:
+    """A file that `deep probe` and `deep fit` can take, by its name alone.
+
+    Args:
+        path: The file, or a run's folder.
+
+    Returns:
+        It.
+
+    Raises:
+        FileNotFoundError: If there is none, or the folder is no run's.
+        ValueError: If it is neither a checkpoint nor an ``.npz``, and what is expected.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"file must be {EXPECTED}; there is no {path}")
+    if path.is_file() and not zipfile.is_zipfile(path):
+        raise ValueError(f"file must be {EXPECTED}; {path} is neither, or damaged")
+    return path
 
 
 def write(path: str | Path, saved: Saved) -> None:

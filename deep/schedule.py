@@ -57,6 +57,27 @@ class Steps:
             return (epoch + 1) / self.warmup
         return self.factor ** sum(epoch >= mark for mark in self.milestones)
 
+    def stretched(self, share: float) -> Steps:
+        """The schedule of a training of another length: drops and warm-up in proportion.
+
+        Args:
+            share: New length over old length.
+
+        Returns:
+            The schedule, in whole epochs; drops that would fall on one epoch are an epoch apart.
+
+        >>> Steps((160, 180), warmup=5).stretched(0.1)
+        Steps(milestones=(16, 18), factor=0.1, warmup=1)
+        """
+        marks: list[int] = []
+        for mark in self.milestones:
+            marks.append(max(_whole(mark * share), marks[-1] + 1 if marks else 1))
+        return Steps(tuple(marks), factor=self.factor, warmup=_whole(self.warmup * share))
+
+    def __str__(self) -> str:
+        drops = " and ".join(map(str, self.milestones))
+        return _with_warmup(f"drops behind {drops}" if drops else "no drop", self.warmup)
+
 
 @spec
 class Cosine:
@@ -90,6 +111,29 @@ class Cosine:
         if epoch < self.warmup:
             return (epoch + 1) / self.warmup
         return (1 + math.cos(math.pi * (epoch - self.warmup) / (epochs - self.warmup))) / 2
+
+    def stretched(self, share: float) -> Cosine:
+        """The schedule of a training of another length: the warm-up in proportion.
+
+        Args:
+            share: New length over old length.
+
+        Returns:
+            The schedule, in whole epochs.
+        """
+        return Cosine(warmup=_whole(self.warmup * share))
+
+    def __str__(self) -> str:
+        return _with_warmup("cosine", self.warmup)
+
+
+def _whole(epochs: float) -> int:
+    # To the nearest, halves up: Python's own rounding goes to even numbers.
+    return math.floor(epochs + 0.5)
+
+
+def _with_warmup(text: str, warmup: int) -> str:
+    return f"{text}, warm-up of {warmup} epochs" if warmup else text
 
 
 Schedule = Steps | Cosine

@@ -17,7 +17,7 @@ from deep.building import AnyLoss, Built
 from deep.data.augment import augmented, mixed, normalised
 from deep.data.images import ImageSet
 from deep.data.plan import EpochPlan
-from deep.device import leave_capture
+from deep.device import captured
 from deep.distributed import ALONE, World
 from deep.model import Model, moving
 from deep.objective import Objective, optimiser, sample_losses
@@ -60,8 +60,8 @@ class Step:
         data: Images on the same device.
         world: Processes that share the batch.
         compiled: Whether ``torch.compile`` makes kernels of network and loss; by default on CUDA.
-        graphs: Whether a step is captured and replayed; by default on CUDA, alone, where the
-            method allows it.
+        graphs: Whether a step is captured and replayed; on CUDA, alone, where the method allows
+            it, and never elsewhere.
 
     Attributes:
         tally: Losses of the epoch, on the device.
@@ -92,10 +92,10 @@ class Step:
         if not (on_cuda or a.crop or a.flip or a.cutout) and pixels.numel() < FEW:
             self._ready = normalised(pixels, self._mean, self._std)
         self.compiled = on_cuda if compiled is None else compiled
-        # The nearest frame is found by a decomposition on the host's terms, and collectives of
-        # other processes cannot be replayed at one's own pace.
-        capturable = on_cuda and not built.follows and world.size == 1
-        self.graphs = capturable if graphs is None else graphs and capturable
+        # Collectives of other processes cannot be replayed at one's own pace.
+        obstacle = built.uncapturable or ("several processes" if world.size > 1 else "")
+        self.graphs = on_cuda and not obstacle and graphs is not False
+        self.refused = f"not captured: {obstacle}" if on_cuda and obstacle else ""
         self.stream = torch.cuda.Stream(self.device) if on_cuda else None
         self.world = world
         self.optimiser = optimiser(model, recipe, self.device)
@@ -106,7 +106,11 @@ class Step:
             model, built.loss_at(0, recipe.epochs), mixing=recipe.augment.mixup > 0,
             narrow=on_cuda and recipe.precision == "bf16",
         )  # fmt: skip
-        self._call: Callable = world.distributed(self.objective)
+        if self.stream is not None:  # gradients are exchanged on the stream of this moment
+            self.stream.wait_stream(torch.cuda.current_stream(self.device))
+        with self.on_stream():
+            self._shared = world.distributed(self.objective)
+        self._call: Callable = self._shared
         self._augmented: Callable = augmented
         self._eager = self._call, self._augmented
         if self.compiled:
@@ -114,7 +118,6 @@ class Step:
             dynamo.config.recompile_limit = max(dynamo.config.recompile_limit, RECOMPILE)
             self._call, self._augmented = torch.compile(self._call), torch.compile(augmented)
         self._graph: torch.cuda.CUDAGraph | None = None
-        self.refused = ""
         self._parts = world.parts(recipe.batch, recipe.accumulate)
         self.plan: tuple[Tensor, ...] = ()
         self.tally = Tally(*(torch.zeros(0, device=self.device) for _ in range(3)))
@@ -159,16 +162,16 @@ class Step:
         if self.compiled and self._graph is None and self.world.size == 1:
             try:
                 with self._unchanged(), self.on_stream():
-                    self._pass_of(self._call, None)
+                    self._pass_of(self._call, self._parts[0])
             except torch.OutOfMemoryError:
                 raise
             except CANNOT_COMPILE as error:
                 self._refuse("compilation", error)
                 self.compiled = False
                 self._call, self._augmented = self._eager
-        if self.graphs and self._graph is None:
+        if self.graphs and self._graph is None and self.stream is not None:
             try:
-                self._graph = self._capture()
+                self._graph = self._capture(self.stream)
             except torch.OutOfMemoryError:
                 raise
             except RuntimeError as error:
@@ -178,7 +181,6 @@ class Step:
     def _refuse(self, what: str, error: Exception) -> None:
         reason = f"{what} refused: {str(error).strip().partition(chr(10))[0]}"
         self.refused = f"{self.refused}, {reason}" if self.refused else reason
-        leave_capture(self.device)
 
     @property
     def engine(self) -> str:
@@ -211,7 +213,8 @@ class Step:
         Args:
             size: How many samples.
         """
-        self._pass_of(self.objective, slice(0, size))
+        with self.on_stream():
+            self._pass_of(self.objective, slice(0, size))
 
     def _pass_of(self, call: Callable, part: slice | None) -> None:
         self.optimiser.zero_grad()
@@ -225,10 +228,11 @@ class Step:
         Returns:
             Tensors on the CPU; ``average`` is None without averaging.
         """
-        weights = {name: t.cpu() for name, t in self.model.state_dict().items()}
-        mean = {name: t.cpu() for name, t in self.average.items()}
+        with self.on_stream():  # behind all that is enqueued there
+            weights = {name: t.cpu() for name, t in self.model.state_dict().items()}
+            mean = {name: t.cpu() for name, t in self.average.items()}
+            momentum = [buffer.cpu() for buffer in self._momentum()]
         average = weights | mean if mean else None
-        momentum = [buffer.cpu() for buffer in self._momentum()]
         return {"model": weights, "average": average, "momentum": momentum}
 
     def load(self, state: dict[str, Any]) -> None:
@@ -303,7 +307,7 @@ class Step:
         losses, rights = [], []
         for i, part in enumerate(self._parts):
             batch = self._batch(rows, part)
-            with self.world.last_part(self._call, i + 1 == count):
+            with self.world.last_part(self._shared, i + 1 == count):
                 loss, right, features = self._call(*batch)
                 (loss / count if count > 1 else loss).backward()
             if self.built.follows:
@@ -327,17 +331,14 @@ class Step:
         tally.right.add_(right)
         tally.cursor.add_(1).remainder_(len(tally.losses))
 
-    def _capture(self) -> torch.cuda.CUDAGraph:
-        graph = torch.cuda.CUDAGraph()
+    def _capture(self, stream: torch.cuda.Stream) -> torch.cuda.CUDAGraph:
         with self._unchanged():
             with self.on_stream():
                 for _ in range(WARM_UP):
                     self._next()
             torch.cuda.synchronize(self.device)
             self.optimiser.zero_grad()
-            with torch.cuda.graph(graph, stream=self.stream):
-                self._next()
-        return graph
+            return captured(self._next, stream=stream)
 
     @contextlib.contextmanager
     def _unchanged(self) -> Iterator[None]:

@@ -17,7 +17,7 @@ from deep.data import load
 from deep.device import checked
 from deep.distributed import ALONE, World
 from deep.interrupt import Interrupt, kernels
-from deep.memory import fitting_batch
+from deep.memory import advice
 from deep.models.spec import MLP
 from deep.recipe import Recipe
 from deep.run import Callback, NonFinite, Outcome, Result, Run
@@ -94,17 +94,18 @@ def train_many(
     Raises:
         ValueError: If seeds repeat or are negative, ``limit`` is negative, or data, recipe
             and checkpoint do not fit together.
-        MemoryError: If the device does not hold data and networks.
+        MemoryError: If the device does not hold data and networks, or, of several processes,
+            this one's a step.
+        ConnectionError: If another process has ended.
     """
     if len(set(seeds)) < len(seeds) or not seeds or min(seeds) < 0:
         raise ValueError(f"seeds must be distinct, at least 0 and at least one, got {list(seeds)}")
-    if not limit >= 0:  # not a number either
-        raise ValueError(f"limit must be at least 0 seconds, got {limit:g}")
+    limit = check_limit(limit)
     device = world.device or checked(device)
     together = len(seeds) if device.type == "cuda" else 1
     results: list[Result] = []
     small = isinstance(recipe.network, MLP)
-    with Interrupt(limit) as interrupt, kernels(device, small=small):
+    with Interrupt(limit) as interrupt, kernels(device, small=small), world.connected():
         for first in range(0, len(seeds), together):
             runs: list[Run] = []
             try:
@@ -121,10 +122,27 @@ def train_many(
     return results
 
 
+def check_limit(limit: float) -> float:
+    """Check a time limit.
+
+    Args:
+        limit: Seconds.
+
+    Returns:
+        It.
+
+    Raises:
+        ValueError: If it is negative or not a number.
+    """
+    if not limit >= 0:
+        raise ValueError(f"limit must be at least 0 seconds, got {limit:g}")
+    return limit
+
+
 def _too_large(held: int, together: int, error: torch.OutOfMemoryError) -> str:
     # Before any step there is no batch to make smaller, only fewer seeds.
     reason = str(error).partition(". ")[0]
-    hint = f"; {held} of {together} seeds fitted: ask for fewer at once" if held else ""
+    hint = f"; {held} of {together} seeds fitted: give --seeds fewer at once" if held else ""
     return f"{'a network' if held else 'data and network'} must fit on the device ({reason}){hint}"
 
 
@@ -146,7 +164,10 @@ def _drive(runs: Sequence[Run], interrupt: Interrupt, world: World) -> list[Resu
             except NonFinite as error:
                 results[seed] = run.result(Outcome.NONFINITE, str(error))
             except torch.OutOfMemoryError as error:
-                results[seed] = run.result(Outcome.OUT_OF_MEMORY, fitting_batch(run.step, error))
+                message = advice(run.step, error, together=run.together)
+                if world.size > 1:  # the others wait for this one's part of the step
+                    raise MemoryError(f"process {world.rank}: {message}") from error
+                results[seed] = run.result(Outcome.OUT_OF_MEMORY, message)
             if seed in results:
                 del live[seed]
     return [results[run.seed] for run in runs]

@@ -36,14 +36,24 @@ def run(arguments: argparse.Namespace) -> int:
 
     Returns:
         Exit status.
+
+    Raises:
+        ValueError: If the name is neither a source nor a recipe; all sources are named.
     """
     if not arguments.name:
         sys.stdout.write(f"{overview(folder=arguments.folder)}\n")
         return 0
+    if arguments.name == "digits":
+        sys.stdout.write(f"{overview('digits')}\n")
+        return 0
     if arguments.name in PUBLISHED:
         sys.stdout.write(f"{download(arguments.name, folder=arguments.folder)}\n")
         return 0
-    recipe = find(arguments.name)
+    try:
+        recipe = find(arguments.name)
+    except ValueError as error:
+        sources = ", ".join(("digits", *PUBLISHED))
+        raise ValueError(f"name must be a source ({sources}) or a recipe: {error}") from error
     data = load(recipe.data, folder=arguments.folder, seed=arguments.seed)
     held = "" if data.validation is None else f", {len(data.validation)} held out"
     sys.stdout.write(

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import math
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -16,7 +17,8 @@ from deep.progress import watching
 from deep.recipe import Recipe
 from deep.recipes import find
 from deep.run import Outcome, Result
-from deep.train import train_many
+from deep.train import check_limit, train_many
+from ufm.counts import check_count
 
 
 OUT = Path("runs/deep")
@@ -34,11 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", nargs="+", help="names, see `python -m deep list`")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], metavar="K")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--epochs", type=int, help="fewer or more than the recipe, as its own run")
+    parser.add_argument("--epochs", type=int, help="another length than the recipe's, its schedule "
+                        "in proportion: a run and results of its own, NAME-Nepochs")  # fmt: skip
     parser.add_argument("--folder", type=Path, help="where the data is (default $UFM_DATA or data)")
     parser.add_argument("--out", type=Path, default=OUT, help="folder of runs (default runs/deep)")
     parser.add_argument("--fresh", action="store_true", help="start again, whatever is there")
-    parser.add_argument("--limit", type=float, default=math.inf, help="seconds; then stop and save")
+    parser.add_argument(
+        "--limit", type=float, default=math.inf, help="seconds for all; then stop and save"
+    )
     parser.add_argument("--record", action="store_true", help="keep the rows in deep/results")
     parser.add_argument(
         "--tensorboard", type=Path, metavar="FOLDER", help="scalars, a folder a run"
@@ -56,16 +61,18 @@ def run(arguments: argparse.Namespace) -> int:
         Exit status.
     """
     recipes = [adapted(find(name), epochs=arguments.epochs) for name in arguments.recipe]
-    status = 0
+    status, until = 0, time.monotonic() + check_limit(arguments.limit)
     with joined(arguments.device) as world:
         first = world.rank == 0
         board = arguments.tensorboard if first else None
         with watching(quiet=arguments.quiet or not first, tensorboard=board) as callback:
-            for recipe in recipes:
+            for recipe, name in zip(recipes, arguments.recipe, strict=True):
+                if recipe.name != name and first and not arguments.quiet:
+                    sys.stderr.write(f"{recipe.name}: {recipe.differs[-1]}\n")
                 found = train_many(
                     recipe, arguments.seeds, device=arguments.device, folder=arguments.folder,
                     out=arguments.out, resume=not arguments.fresh, callback=callback,
-                    limit=arguments.limit, world=world,
+                    limit=max(until - time.monotonic(), 0.0), world=world,
                 )  # fmt: skip
                 for result in found if first else ():
                     report(result, record=arguments.record, device=arguments.device)
@@ -76,20 +83,28 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def adapted(recipe: Recipe, *, epochs: int | None) -> Recipe:
-    """A recipe of another length, under a name of its own.
+    """A recipe of another length, under a name of its own, its schedule in proportion.
 
     Args:
         recipe: The recipe.
         epochs: Epochs, or None for its own.
 
     Returns:
-        The recipe.
+        The recipe; ``differs`` says the length and the schedule.
+
+    Raises:
+        ValueError: If ``epochs`` is not a number of epochs.
     """
     if epochs is None or epochs == recipe.epochs:
         return recipe
-    changed = (*recipe.differs, f"{epochs} epochs instead of {recipe.epochs}")
-    name = f"{recipe.name}-{epochs}epochs"
-    return dataclasses.replace(recipe, name=name, epochs=epochs, differs=changed)
+    schedule = recipe.schedule.stretched(check_count("epochs", epochs) / recipe.epochs)
+    changed = (
+        f"{epochs} epochs instead of {recipe.epochs}: {schedule}, instead of {recipe.schedule}"
+    )
+    return dataclasses.replace(
+        recipe, name=f"{recipe.name}-{epochs}epochs", epochs=epochs, schedule=schedule,
+        differs=(*recipe.differs, changed),
+    )  # fmt: skip
 
 
 def exit_status(result: Result) -> int:

@@ -73,12 +73,16 @@ def test_a_changed_byte_is_noticed(tmp_path):
     data[data.index(weights.numpy().tobytes()) + 2000] ^= 1
     path.write_bytes(data)
     with pytest.raises(ValueError, match=r"whole file, got .*checkpoint\.pt .*delete it"):
+        checkpoint.load(path, recipe=SMALL)
+    with pytest.raises(ValueError, match=r"wrong checksum of .*\)$"):  # not what to do with others'
         checkpoint.load(path)
 
 
 def test_a_missing_file_is_not_a_damaged_one(tmp_path):
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"there is no .*none\.pt"):
         checkpoint.load(tmp_path / "none.pt")
+    with pytest.raises(FileNotFoundError, match=r"must be a run's and hold checkpoint\.pt"):
+        checkpoint.load(tmp_path)
 
 
 def test_nothing_but_data_is_unpickled(tmp_path):
@@ -98,6 +102,10 @@ def test_nothing_but_data_is_unpickled(tmp_path):
 
 
 def test_another_format_is_refused(tmp_path):
-    torch.save({"format": 0}, tmp_path / "a.pt")
-    with pytest.raises(ValueError, match="format 1"):
-        checkpoint.load(tmp_path / "a.pt")
+    for state, message in (
+        ({"format": 0, "recipe": {}}, "format 1, .* has 0"),
+        ({}, "must be one"),
+    ):
+        torch.save(state, tmp_path / "a.pt")
+        with pytest.raises(ValueError, match=message):
+            checkpoint.load(tmp_path / "a.pt")

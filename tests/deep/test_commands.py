@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import io
 import json
@@ -10,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from training import SMALL
@@ -19,6 +21,7 @@ from deep.commands.train import adapted, exit_status
 from deep.progress import Lines, TensorBoard, line
 from deep.recipes import find
 from deep.run import Outcome, Result
+from deep.schedule import Steps
 
 
 ROOT = Path(__file__).parents[2]
@@ -59,8 +62,37 @@ def test_errors_are_one_line_and_status_2(tmp_path, capsys):
     assert "cifar10 must be in" in capsys.readouterr().err
     assert main(["train", "digits-ce", "--device", "xla", "--out", str(tmp_path)]) == 2
     assert "device must be cpu or cuda, got 'xla'" in capsys.readouterr().err
+    assert main(["data", "nonsense"]) == 2
+    assert "a source (digits, cifar10, cifar100, svhn" in capsys.readouterr().err
+    assert main(["train", "digits-ce", "--limit", "-1", "--out", str(tmp_path)]) == 2
+    assert "limit must be at least 0 seconds" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         main(["sing"])
+
+
+@pytest.mark.parametrize("command", ["probe", "fit"])
+def test_a_file_that_is_neither_checkpoint_nor_features_is_told_what_is_expected(
+    tmp_path, capsys, command
+):
+    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "cut.npz").write_bytes(b"PK")
+    np.savez(tmp_path / "images.npz", images=np.zeros(3))
+    np.savez(tmp_path / "archive.pt", images=np.zeros(3))
+    for name, message in (
+        ("none.npz", "an .npz of features (N, d), labels (N,), W (K, d)"),
+        ("none.pt", "there is no"),
+        ("notes.txt", "notes.txt is neither, or damaged"),
+        ("cut.npz", "cut.npz is neither, or damaged"),
+        ("images.npz", "file must hold arrays features, labels and W, got no features"),
+        ("archive.pt", "checkpoint must be a whole file"),
+        ("", "folder must be a run's and hold checkpoint.pt"),
+    ):
+        assert main([command, str(tmp_path / name)]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"deep {command}: ")
+        assert message in said
+        assert said.count("\n") == 1
+        assert "delete" not in said
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
@@ -75,7 +107,14 @@ def test_another_length_is_another_run():
     recipe = find("digits-ce")
     short = adapted(recipe, epochs=5)
     assert (short.name, short.epochs) == ("digits-ce-5epochs", 5)
-    assert short.differs[-1] == "5 epochs instead of 300"
+    assert short.differs[-1] == (
+        "5 epochs instead of 300: drops behind 3 and 5, instead of drops behind 200 and 270, "
+        "warm-up of 5 epochs"
+    )
+    assert short.schedule == Steps((3, 5))
+    assert short.digest != dataclasses.replace(recipe, epochs=5).digest != recipe.digest
+    with pytest.raises(ValueError, match="epochs must be"):
+        adapted(recipe, epochs=0)
     assert adapted(recipe, epochs=None) is recipe is adapted(recipe, epochs=300)
 
 

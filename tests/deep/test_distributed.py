@@ -53,6 +53,54 @@ def two_processes(recipe: Recipe, out: Path) -> None:
     assert {(out / f"rank{rank}").read_text() for rank in range(2)} == {"FINISHED"}
 
 
+# Runs the command line with one process failing in its step, the fifth.
+FAILING = """
+import runpy, sys
+import torch
+from deep.step import Step
+kind, rank = sys.argv[1], int(__import__("os").environ["RANK"])
+update, count = Step._update, [0]
+def failing(self, rows):
+    count[0] += 1
+    if rank == 1 and count[0] == 5:
+        if kind == "memory":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+        loss, right = update(self, rows)
+        return loss * float("nan"), right
+    return update(self, rows)
+Step._update = failing
+sys.argv[1:] = ["train", "digits-ce", "--device", "cpu", "--epochs", "3", "--out", sys.argv[2]]
+runpy.run_module("deep", run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("memory", "process 1: batch 64 in 1 parts does not fit"),
+        ("nan", "digits-ce-3epochs seed 0: nonfinite: loss must be finite, got nan in step 5"),
+    ],
+)
+def test_one_process_that_fails_ends_all(tmp_path, kind, message):
+    (tmp_path / "failing.py").write_text(FAILING)
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+        str(tmp_path / "failing.py"), kind, str(tmp_path / "out"),
+    ]  # fmt: skip
+    root = str(Path(__file__).parents[2])
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": root}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=90,
+                          check=False)  # fmt: skip
+    assert done.returncode != 0
+    assert message in done.stdout + done.stderr
+    said = (done.stdout + done.stderr).splitlines()
+    ours = [line for line in said if line.startswith("deep train:")]
+    assert all("process" in line for line in ours)
+    assert not [line for line in said if "RuntimeError" in line]
+    # What was saved before is whole.
+    assert checkpoint.load(tmp_path / "out" / "digits-ce-3epochs" / "seed0")["epoch"] == 0
+
+
 def test_two_processes_are_one_without_batch_norm(tmp_path):
     recipe = dataclasses.replace(SMALL, name="two", augment=MIXED, accumulate=2, ema=0.5)
     two_processes(recipe, tmp_path / "two")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import signal
 import subprocess
@@ -25,7 +26,7 @@ from deep.methods import NearestETF
 from deep.model import restore
 from deep.run import Outcome
 from deep.step import Step
-from deep.train import train, train_many
+from deep.train import _drive, train, train_many
 
 
 FOLLOWS = dataclasses.replace(SMALL, name="follows", method=NearestETF(), accumulate=2)
@@ -243,6 +244,38 @@ def test_what_a_failed_step_held_is_free_for_the_smaller_ones(tmp_path, monkeypa
 
     monkeypatch.setattr(Step, "_images", failing)
     assert "32 samples at a time do" in train(SMALL, out=tmp_path).message
+
+
+def test_several_seeds_at_once_are_told_to_be_fewer_first(tmp_path, monkeypatch):
+    # As on a GPU, where seeds run side by side and one does not fit; the others go on.
+    failed = []
+
+    def full(self, size):
+        if size > 20:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    step = Step.__call__
+
+    def first_fails(self, s):
+        if self.model is failed[0].step.model:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        step(self, s)
+
+    monkeypatch.setattr(Step, "try_batch", full)
+    monkeypatch.setattr(Step, "__call__", first_fails)
+    data = load(SMALL.data)
+    runs = [
+        run.Run.start(SMALL, seed, data, out=tmp_path, resume=False, callback=None, world=ALONE)
+        for seed in (0, 1)
+    ]
+    failed.append(runs[0])
+    for one in runs:
+        one.together = 2
+    with Interrupt(math.inf) as interrupt:
+        found = _drive(runs, interrupt, ALONE)
+    assert [result.outcome for result in found] == [Outcome.OUT_OF_MEMORY, Outcome.FINISHED]
+    assert found[0].message.startswith("2 seeds at once do not fit: give --seeds fewer of them")
+    assert "16 samples at a time do: set batch=16" in found[0].message
 
 
 def test_not_even_one_sample(tmp_path, monkeypatch):
