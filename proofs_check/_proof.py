@@ -221,7 +221,7 @@ class Proof:
             with mpmath.workdps(DIGITS):
                 expected = float(exact(*(mpmath.mpf(x.numerator) / x.denominator for x in point)))
             found = float(function(*(x if isinstance(x, int) else float(x) for x in point)))
-            if not abs(found - expected) <= EXACT * max(1.0, abs(expected)):
+            if not abs(found - expected) <= EXACT * abs(expected):
                 raise ProofFailure(
                     f"{text}: at ({', '.join(map(str, point))}) the proof has {expected:.17g}, "
                     f"the package {found:.17g}"

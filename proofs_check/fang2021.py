@@ -10,12 +10,16 @@ import torch
 from proofs_check._blocks import IJ
 from proofs_check._harness import Measurement, evidence
 from proofs_check._proof import Proof, points
-from proofs_check.zhu2021 import K, a, symmetric_loss
+from proofs_check.zhu2021 import AT_LEAST_TWO, K, a, symmetric_loss, tangent
+from ufm import certify, theory
 from ufm.claims import EvidenceKind
 from ufm.geometry import etf
+from ufm.losses import CrossEntropy
 from ufm.problem import AverageBudget, Problem
+from ufm.solution import Solution
 from ufm.theory.fang2021 import (
     BALANCED_ETF,
+    CLASS_MEANS,
     CONTRASTIVE,
     DUAL,
     NUCLEAR,
@@ -52,6 +56,13 @@ def semidefinite_elimination(proof: Proof) -> None:
     proof.positive(block.trace(), "which is positive semidefinite")
     proof.equal(c * tau, K * E_H, "its traces use the budgets: features")
     proof.equal(tau / c, K * E_W, "classifier")
+    proof.tie(
+        tau,
+        [K, E_W, E_H],
+        lambda size, *E: Problem(K=size, d=size, n=(1,) * size, reg=AverageBudget(*E)).radius,
+        points(19, 5, (2, 20), (0.1, 4.0), (0.1, 4.0)),
+        "Problem.radius",
+    )
 
 
 @evidence(
@@ -66,6 +77,21 @@ def balanced_factor_norms(proof: Proof) -> None:
     proof.equal((h**2).subs(sigma, tau), K * E_H, "|H|^2 = K E_H")
     scale = sp.Symbol("c", positive=True)
     proof.equal((scale**2 * E_W) * (E_H / scale**2), E_W * E_H, "(cW, H/c) keeps the product")
+    second = sp.Symbol("sigma_2", positive=True)
+    norm2 = w**2 + (w**2).subs(sigma, second)
+    proof.tie(
+        norm2,
+        [E_W, E_H, sigma, second],
+        _norm_of_balanced_rows,
+        points(20, 5, *[(0.1, 4.0)] * 4),
+        "theory.balanced_factors: |W|^2 for two singular values",
+    )
+
+
+def _norm_of_balanced_rows(E_W: float, E_H: float, first: float, second: float) -> torch.Tensor:
+    turn = torch.tensor([[0.6, -0.8], [0.8, 0.6]], dtype=torch.float64)
+    Z = turn @ torch.diag(torch.tensor([first, second], dtype=torch.float64))
+    return theory.balanced_factors(Z, (E_W / E_H) ** 0.5).gram_W.trace()
 
 
 @evidence(SDP, EvidenceKind.SYMBOLIC, domain="all K, all p >= 2K", steps=("recovery",))
@@ -129,31 +155,109 @@ def dual_bound(proof: Proof) -> None:
     slack = sp.Matrix([[alpha, sv / 2], [sv / 2, beta]])
     proof.equal(slack.det(), (op**2 - sv**2) / 4, "[[alpha I, Y'/2], [Y/2, beta I]] >= 0: s <= op")
     proof.equal(alpha * K * E_H + beta * K * E_W, tau * op, "these multipliers cost tau |Y|_op")
-    proof.equal(4 * alpha * beta, op**2, "and are the cheapest with 4 alpha beta >= op^2")
+    proof.equal(4 * alpha * beta, op**2, "and 4 alpha beta = op^2")
+    x, y = sp.symbols("x y", positive=True)
+    proof.equal(
+        x * K * E_H + y * K * E_W - 2 * tau * sp.sqrt(x * y),
+        K * (sp.sqrt(x * E_H) - sp.sqrt(y * E_W)) ** 2,
+        "any multipliers x, y cost 2 tau sqrt(xy) at least: these are the cheapest",
+    )
+    proof.assume(K >= 3)
+    # At the logits cP of a slack budget: <G, Z> = -(K-1) c/(e^c + K - 1) and |G|_op = 1/(the same).
+    c = sp.Symbol("c", positive=True)
+    proof.tie(
+        (tau - (K - 1) * c) / (sp.exp(c) + K - 1),
+        [K, E_W, E_H, c],
+        _raw_gap_of_symmetric_logits,
+        points(21, 6, (3, 9), (1.0, 4.0), (1.0, 4.0), (0.25, 0.75)),
+        "certify: the raw gap of an ETF pair with logits cP within larger budgets",
+    )
+
+
+def _raw_gap_of_symmetric_logits(K: int, E_W: float, E_H: float, c: float) -> torch.Tensor:
+    problem = Problem(K=K, d=K, n=(1,) * K, reg=AverageBudget(E_W, E_H))
+    frame = etf(K, K)
+    scale = c * (K - 1) / K
+    point = Solution.from_arrays(problem, scale**0.5 * frame, scale**0.5 * frame.mT)
+    return certify(point, engine="tensors").raw_gap
+
+
+@evidence(
+    CLASS_MEANS,
+    EvidenceKind.SYMBOLIC,
+    domain="all K >= 2, n_k, class shares, E_W, E_H, p >= K-1",
+    steps=("means", "slack", "strict"),
+)
+def scatter_costs_radius(proof: Proof) -> None:
+    """Jensen: the risk is at least that of the class means; scatter takes from their budget.
+
+    F is the risk at the means' logits Z, centred, and F_0 < F that of M = cP, c large; the logits
+    (1-t)Z + tM have rank K-1 at most and for a small t a nuclear norm within tau.
+    """
+    scatter = sp.Symbol("scatter", positive=True)  # mean over classes
+    radius = K * sp.sqrt(E_W * (E_H - proof.term("scatter", scatter)))
+    proof.equal(
+        radius,
+        tau * sp.sqrt(1 - scatter / E_H),
+        "|h_k|^2 is the mean of |h_ki|^2 less their scatter (zhu2021.class-means): |Z|_* is at "
+        "most the radius of what is left",
+    )
+    proof.positive(tau**2 - radius**2, "which is less than tau: there is a slack")
+    c, t = sp.symbols("c t", positive=True)
+    proof.limit(
+        symmetric_loss(c).subs(AT_LEAST_TWO), c, sp.oo, 0, "the risk of cP, any shares, vanishes"
+    )  # fmt: skip
+    F, drop = sp.symbols("F drop", positive=True)
+    mixed = (1 - t) * F + proof.term("mixture", t) * (F - drop)
+    proof.equal(
+        F - mixed, t * drop, "convexity: the mixture is better than Z, which was no optimum"
+    )
+    proof.tie(
+        symmetric_loss(c),
+        [K, c],
+        _loss_of_symmetric_logits,
+        points(22, 5, (2, 9), (0.1, 6.0)),
+        "CrossEntropy at cP",
+    )
+
+
+def _loss_of_symmetric_logits(K: int, c: float) -> torch.Tensor:
+    Z = c * (torch.eye(K, dtype=torch.float64) - 1 / K)
+    return CrossEntropy().value(Z, torch.arange(K)).mean()
 
 
 @evidence(
     BALANCED_ETF,
     EvidenceKind.SYMBOLIC,
     domain="all K >= 2, all n, E_W, E_H, p >= K-1",
-    steps=("trace bound", "value", "attained"),
+    steps=("trace bound", "value", "attained", "only those"),
 )
 def balanced_budget_optimum(proof: Proof) -> None:
-    """The averaged tangent inequality with tr(PZ) <= |Z|_* <= tau, at a = tau/(K-1)."""
+    """The averaged tangent inequality with tr(PZ) <= |Z|_* <= tau, at a = tau/(K-1).
+
+    Equality in the tangents and in tr(PZ) <= |Z|_* leaves Z = aP alone, as in `zhu2021.global-etf`.
+    """
     trace, total, radius = sp.symbols("T S tau", real=True)
     differences = (total - trace) - (K - 1) * trace
     proof.equal(
         differences / K, -(trace - total / K), "the mean of the logit differences is -tr(PZ)"
     )
-    slope = 1 / (sp.exp(a) + K - 1)
     scale = radius / proof.term("directions", K - 1)
-    bound = symmetric_loss(a) + slope * ((K - 1) * a - radius)
+    bound = tangent(a, -radius)
     proof.equal(bound.subs(a, scale), symmetric_loss(radius / (K - 1)), "the bound at the scale")
     s = sp.sqrt(E_W * E_H)
     proof.equal(tau / (K - 1), K * s / (K - 1), "a = K s/(K-1)")
     gram = IJ(K * s / (K - 1), -s / (K - 1), K) * sp.sqrt(E_W / E_H)
     proof.equal(gram.a + gram.b, E_W, "(ZZ')^(1/2) sqrt(E_W/E_H) has diagonal E_W")
     proof.equal(gram.b / E_W, -1 / (K - 1), "and cosine -1/(K-1)")
+    square_W, square_H = sp.symbols("W2 H2", positive=True)
+    excess = E_H * square_W / 2 + E_W * square_H / 2 - proof.term("weight", s) * tau
+    proof.equal(
+        excess,
+        (E_H * (square_W - K * E_W) + E_W * (square_H - K * E_H)) / 2,
+        "with |Z|_* = tau the ridges E_H|W|^2/2 + E_W|H|^2/2 have no excess over the nuclear norm: "
+        "both budgets are used and the Gram matrices are those (two-factor)",
+    )
     proof.tie(
         symmetric_loss(K * s / (K - 1)),
         [K, E_W, E_H],
@@ -190,8 +294,8 @@ def contrastive_optimum(proof: Proof) -> None:
         "convexity of exp at the midpoint, equality iff x = y",
     )
     radius = K * E_H
-    slope, scale = 1 / (sp.exp(a) + K - 1), radius / proof.term("directions", K - 1)
-    bound = symmetric_loss(a) + slope * ((K - 1) * a - radius)
+    scale = radius / proof.term("directions", K - 1)
+    bound = tangent(a, -radius)
     target = sp.log(1 + (K - 1) * sp.exp(-K * E_H / (K - 1)))
     proof.equal(bound.subs(a, scale), target, "the bound at a = K E_H/(K-1)")
     gram = IJ(K * E_H / (K - 1), -E_H / (K - 1), K)

@@ -18,8 +18,6 @@ from ufm.theory.fang2021_collapse import (
     FINDING2,
     FINITE,
     R0_CLOSED,
-    R0_LIMITS,
-    R0_MONOTONE,
     R0_SINGLE,
     THM5,
 )
@@ -30,6 +28,7 @@ K = K_A + K_B
 a, c, d, e = sp.symbols("a c d e", real=True)
 q, R, y = sp.symbols("q R y", positive=True)
 mu, m, o = sp.symbols("mu m o", positive=True)
+CLASSES = sp.Symbol("k", nonnegative=True, integer=True) + 2
 
 
 def centred_block(a: sp.Expr, c: sp.Expr, d: sp.Expr, e: sp.Expr) -> Block:
@@ -110,6 +109,18 @@ def collapse_criterion(proof: Proof) -> None:
     )
 
 
+def miss_bound(tau: sp.Expr) -> sp.Expr:
+    """Least probability that a sample of the largest class is missed, see `finite_threshold`.
+
+    Args:
+        tau: Radius of the nuclear-norm ball.
+
+    Returns:
+        The bound, for K = 2 + k classes.
+    """
+    return (CLASSES - 1) / (CLASSES - 1 + sp.exp(sp.sqrt(2) * tau))
+
+
 @evidence(
     FINITE,
     EvidenceKind.SYMBOLIC,
@@ -119,15 +130,19 @@ def collapse_criterion(proof: Proof) -> None:
 def finite_threshold(proof: Proof) -> None:
     """An entry |G_kk| = pi_k (1 - p_k) bounds mu; logit gaps are at most sqrt(2) |Z|_op."""
     share, miss, tau = sp.symbols("pi_k miss tau", positive=True)
-    classes = sp.Symbol("k", nonnegative=True, integer=True) + 2
+    classes = CLASSES
     proof.equal(-share * ((1 - miss) - 1), share * miss, "|G_kk| is an entry, at most |G|_op")
     proof.equal(
         sp.Matrix([1, -1]).norm(), proof.term("gap vector", sp.sqrt(2)), "|e_j - e_k| = sqrt 2"
     )
     odds = sp.Symbol("S", positive=True)
-    proof.positive(sp.diff(odds / (1 + odds), odds), "1 - p_k = S/(1+S) rises with the odds S")
+    proof.equal(
+        sp.diff(odds / (1 + odds), odds),
+        (1 + odds) ** -2,
+        "1 - p_k = S/(1+S) rises with the odds S",
+    )
     least = (classes - 1) * sp.exp(-sp.sqrt(2) * tau)
-    bound = (classes - 1) / (classes - 1 + sp.exp(sp.sqrt(2) * tau))
+    bound = miss_bound(tau)
     proof.equal(least / (1 + least), bound, "S >= (K-1) exp(-sqrt(2) tau)")
     ratio = 1 + sp.exp(sp.sqrt(2) * tau) / (classes - 1)
     proof.equal(ratio * bound, 1, "R bound = 1 there, so pi_B <= mu: merged")
@@ -142,13 +157,13 @@ def finite_threshold(proof: Proof) -> None:
 def exact_merging(proof: Proof) -> None:
     """Beyond the explicit ratio of `finite_threshold` w_k - w_k' = 0, hence also in the limit."""
     tau = sp.Symbol("tau", positive=True)
-    classes = sp.Symbol("k", nonnegative=True, integer=True) + 2
-    miss = proof.term(
-        "miss", (classes - 1) / (classes - 1 + sp.exp(sp.sqrt(2) * tau)), altered=sp.Integer(0)
-    )
+    miss = proof.term("miss", miss_bound(tau), altered=sp.Integer(0))
     proof.positive(miss, "the miss probability is bounded away from zero for a fixed budget")
-    ratio = 1 / miss
-    proof.positive(ratio - 1, "the ratio where R miss = 1 is finite and above one")
+    proof.equal(
+        1 / miss - 1,
+        sp.exp(sp.sqrt(2) * tau) / (CLASSES - 1),
+        "so the ratio where R miss = 1 is finite, and above one",
+    )
 
 
 def threshold_terms() -> tuple[sp.Expr, sp.Expr, sp.Expr, sp.Expr]:
@@ -160,7 +175,47 @@ def threshold_terms() -> tuple[sp.Expr, sp.Expr, sp.Expr, sp.Expr]:
     y_q = sp.log((1 - K_A * q) / (K_B * q))
     m_q = sp.sqrt((1 / K - K_A * q**2) / K_B)
     o_q = (1 - K_B * m_q) / K_A
-    return y_q, m_q, o_q, K_B * y_q * m_q / q - K_A * sp.log(o_q / m_q)
+    return y_q, m_q, o_q, gap_of(y_q, m_q, o_q)
+
+
+def gap_of(y: sp.Expr, m: sp.Expr, o: sp.Expr) -> sp.Expr:
+    """Majority gap ``a`` at the threshold.
+
+    Args:
+        y: Logit gap of a minority sample.
+        m: R times the probability that a majority sample gives a minority class.
+        o: R times that of another majority class.
+
+    Returns:
+        ``K_B y m/q - K_A log(o/m)``.
+    """
+    return K_B * y * m / q - K_A * sp.log(o / m)
+
+
+def radius_of(a: sp.Expr, y: sp.Expr) -> sp.Expr:
+    """``tau`` at the threshold: the singular values of Z summed up.
+
+    Args:
+        a: Majority gap.
+        y: Logit gap of a minority sample.
+
+    Returns:
+        ``(K_A - 1) a + K_B y/(K q)``.
+    """
+    return (K_A - 1) * a + K_B * y / (K * q)
+
+
+def ratio_of(a: sp.Expr, o: sp.Expr) -> sp.Expr:
+    """``R_0`` at the threshold.
+
+    Args:
+        a: Majority gap.
+        o: R times the probability that a majority sample gives another majority class.
+
+    Returns:
+        ``1 + o (e^a - 1)``.
+    """
+    return 1 + o * (sp.exp(a) - 1)
 
 
 @evidence(
@@ -193,15 +248,17 @@ def closed_threshold(proof: Proof) -> None:
     d_z = c_z * m / q
     proof.equal(c_z * G.d - d_z * G.c, 0, "Z and -G share the mixed direction: d/c = m/q")
     proof.equal(-K * c_z / K_B, y, "a minority sample: log(q_o/q) = y fixes c")
-    scale = K_B * y * m / q - K_A * sp.log(o / m)
+    scale = gap_of(y, m, o)
     proof.equal(
         ((K_A - 1) * scale - K * d_z) / K_A,
         scale + sp.log(o / m),
         "a majority sample: log(p_t/p_m) = log(p_t/p_o) + log(p_o/p_m) fixes a",
     )
     mixed = -c_z / q * sp.sqrt(K * (K_B * m_closed**2 + K_A * q**2))
-    proof.equal(sp.simplify(mixed), K_B * y / (K * q), "radius: (K_A-1) a plus this mixed value")
-    ratio = 1 + o_closed * (sp.exp(a) - 1)
+    proof.equal(
+        (K_A - 1) * a + sp.simplify(mixed), radius_of(a, y), "radius: (K_A-1) a and the mixed value"
+    )
+    ratio = ratio_of(a, o_closed)
     proof.equal((p_t / p_o).subs(o, o_closed).subs(R, ratio), sp.exp(a), "R_0 = 1 + o (e^a - 1)")
     _not_vanished_at_the_threshold(proof)
     _tie_threshold(proof)
@@ -218,17 +275,20 @@ def _not_vanished_at_the_threshold(proof: Proof) -> None:
     G = gradient_block(R, sp.Integer(1), p, uniform)
     ratio = S / (K_A * t + K_B)
     proof.equal(G.a.subs(R, ratio), 1, "vanished, majority block at pi_B: R/S = 1/(K_A t + K_B)")
-    proof.positive(
-        mixed_value(G.c, G.d).subs(R, ratio) - 1, "the mixed value would be above pi_B, as t < 1"
+    proof.equal(
+        mixed_value(G.c, G.d).subs(R, ratio) - 1,
+        K_B / K * (K**2 / (K_A * t + K_B) ** 2 - 1),
+        "the square of the mixed value, less one",
     )
+    proof.positive(K / (K_A * t + K_B) - 1, "is positive, as t < 1: that value is above pi_B")
 
 
 def _tie_threshold(proof: Proof) -> None:
     y_q, _, o_q, a_q = threshold_terms()
     u = sp.Symbol("u", positive=True)
     inside = {q: 1 / (K + u)}
-    log_ratio = sp.log(1 + o_q * (sp.exp(a_q) - 1)).subs(inside)
-    tau = ((K_A - 1) * a_q + K_B * y_q / (K * q)).subs(inside)
+    log_ratio = sp.log(ratio_of(a_q, o_q)).subs(inside)
+    tau = radius_of(a_q, y_q).subs(inside)
     radius = sp.lambdify([K_A, K_B, u], tau, "mpmath")
     proof.assume(K_A >= 2, K_B >= 2, q < 1 / K)
     proof.tie(
@@ -253,6 +313,7 @@ def closed_threshold_single(proof: Proof) -> None:
     p_t = 1 - K_B * p_m
     G = gradient_block(R, sp.Integer(1), (p_t, sp.Integer(0), p_m), (q_o, q_o, q))
     m_closed = sp.sqrt((1 / K - q**2) / K_B).subs(one)
+    proof.zero(sp.Matrix(G.column_sums).subs(one), "columns of -G are centred")
     proof.equal(G.e, 1, "minority block: pi_B exactly")
     proof.equal(mixed_value(G.c, G.d).subs(one).subs(m, m_closed), 1, "mixed direction: m")
     c_z = -proof.term("minority rows", K_B) * y / (1 + K_B)
@@ -266,8 +327,8 @@ def closed_threshold_single(proof: Proof) -> None:
     )
     u = sp.Symbol("u", positive=True)
     inside = {q: 1 / (1 + K_B + u)}
-    y_q = sp.log((1 - q) / (K_B * q))
-    proof.positive((sp.exp(y_q) - 1).subs(inside), "y > 0 for q < 1/K")
+    y_q = sp.log(q_o / q)
+    proof.equal((sp.exp(y_q) - 1).subs(inside), u / K_B, "y = log(q_o/q) > 0 for q = 1/(K+u) < 1/K")
     proof.positive(-sp.diff(y_q, q).subs(inside), "y' < 0, so tau falls: one boundary point")
     proof.limit(q / y_q, q, 0, 0, "tau takes every value: unbounded as q -> 0")
     proof.zero(y_q.subs(q, 1 / (1 + K_B)), "and zero at q = 1/K")
@@ -280,71 +341,4 @@ def closed_threshold_single(proof: Proof) -> None:
         lambda B, x: solvers.log_R0(1, B, float(radius(B, x))),
         points(7, 8, (2, 12), (0.5, 20.0)),
         "solvers.log_R0, K_A = 1",
-    )
-
-
-@evidence(
-    R0_MONOTONE,
-    EvidenceKind.SYMBOLIC,
-    domain="all K_A >= 2, K_B >= 2, q in (0, 1/K), written q = 1/(K+u), u > 0",
-    steps=("m falls", "o rises", "y falls", "tau falls", "ratio falls"),
-)
-def threshold_is_monotone(proof: Proof) -> None:
-    """Signs of the derivatives in q, each from the one before."""
-    y_q, m_q, o_q, _ = threshold_terms()
-    u = sp.Symbol("u", positive=True)
-    inside = {q: 1 / (K + u)}
-    proof.positive((m_q**2).subs(inside), "m is real")
-    proof.equal(sp.diff(m_q, q), -K_A * q / (K_B * m_q), "m' = -K_A q/(K_B m) < 0")
-    proof.positive((1 - K_B**2 * m_q**2).subs(inside), "K_B m < 1, so o > 0")
-    proof.equal(sp.diff(o_q, q), -K_B * sp.diff(m_q, q) / K_A, "o' = -K_B m'/K_A > 0")
-    proof.positive((sp.exp(y_q) - 1).subs(inside), "y > 0")
-    proof.positive(-sp.diff(y_q, q).subs(inside), "y' < 0")
-    # Named rates of change, with the signs just shown: m' = -f, o' = g, (ym/q)' = -h, (y/q)' = -i.
-    f, g, h, i, A, M, gain = sp.symbols("f g h i o m gain", positive=True)
-    y_s, q_s = sp.symbols("y q", positive=True)
-    fall_y = sp.Symbol("v", positive=True)
-    proof.positive(fall_y / q_s + y_s / q_s**2, "(y/q)' < 0 since y' = -v < 0")
-    proof.positive(
-        (fall_y / q_s + y_s / q_s**2) * M + f * y_s / q_s, "(ym/q)' < 0: both factors fall"
-    )
-    more = sp.Symbol("k", nonnegative=True, integer=True) + 2
-    fall_a = K_B * h + more * (proof.term("o rises", g, altered=-g) / A + f / M)
-    proof.positive(fall_a, "-a' = K_B h + K_A (o'/o - m'/m) > 0")
-    proof.positive((more - 1) * fall_a + K_B * i, "-tau' > 0")
-    log_slope = g / A - fall_a * (1 + gain)
-    proof.positive(sp.expand(-log_slope), "-(ln(R_0 - 1))' with e^a/(e^a-1) = 1 + gain, gain > 0")
-    y_2, m_2, o_2, a_2 = (term.subs(q, 1 / K) for term in threshold_terms())
-    proof.zero(sp.simplify(a_2), "at q = 1/K both a and tau vanish, so a > 0 before")
-    proof.zero(sp.simplify(y_2), "y too")
-    proof.equal(sp.simplify(m_2), sp.simplify(o_2), "m = o = 1/K")
-
-
-@evidence(
-    R0_LIMITS,
-    EvidenceKind.SYMBOLIC,
-    domain="all K_A >= 2, K_B >= 2; the limits only",
-    steps=("small", "large"),
-)
-def threshold_limits(proof: Proof) -> None:
-    """L'Hopital at q = 1/K (tau -> 0); leading order in y/q at q -> 0 (tau -> infinity)."""
-    y_q, m_q, o_q, a_q = threshold_terms()
-    tau_q = (K_A - 1) * a_q + K_B * y_q / (K * q)
-    start = {q: 1 / K}
-    slope_a = sp.simplify(sp.diff(a_q, q).subs(start))
-    slope_tau = sp.simplify(sp.diff(tau_q, q).subs(start))
-    ratio = sp.simplify(o_q.subs(start)) * slope_a / slope_tau
-    proof.equal(
-        sp.simplify(ratio),
-        1 / (proof.term("small slope", K_A) * (K - 1)),
-        "(R_0 - 1)/tau -> o a'/tau' at q = 1/K",
-    )
-    proof.limit(q / sp.log(1 / q), q, 0, 0, "q/y -> 0 as q -> 0")
-    m_0 = sp.sqrt(1 / (K * K_B))
-    proof.equal((m_q**2).subs(q, 0), m_0**2, "m -> 1/sqrt(K K_B), so o has a positive limit")
-    proof.positive(1 - (K_B * m_0) ** 2, "K_B m < 1")
-    # In units of y/q: a -> K_B m, tau -> (K_A-1) K_B m + K_B/K, ln R_0 - a stays bounded.
-    large = K_B * m_0 / ((K_A - 1) * K_B * m_0 + K_B / K)
-    proof.equal(
-        1 / sp.simplify(large), K_A - 1 + sp.sqrt(K_B / K), "ln R_0/tau -> 1/(K_A-1+sqrt(K_B/K))"
     )

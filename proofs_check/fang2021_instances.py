@@ -291,7 +291,8 @@ def weighting_equals_repeating(measure: Measurement) -> None:
 @evidence(
     OVERSAMPLING_R0,
     EvidenceKind.CERTIFIED,
-    domain="R = 1000, E = (1, 5), K_A = 5 and 3 of 10: 2 % either side of w_r = R/R_0",
+    domain="R = 1000, E = (1, 5), K_A = 5 and 3 of 10: 2 % either side of w_r = R/R_0; R = 4, "
+    "E = (1, 1), K_A = 3, K_B = 2: 2 % either side of w_r = R R_0(2, 3)",
 )
 def oversampling_both_sides(measure: Measurement) -> None:
     """Integer sizes 1000 and 1 with a loss weight on the minority."""
@@ -307,6 +308,13 @@ def oversampling_both_sides(measure: Measurement) -> None:
             )  # fmt: skip
             group = list(range(K_A, 10))
             merges_as(measure, optimum(problem).solution, group, expected=side < 1)
+    reached = 4 * float(solvers.R0(2, 3, 5.0))
+    for side in SIDES:
+        weights = (1.0,) * 3 + (side * reached,) * 2
+        problem = Problem(
+            K=5, d=4, n=(4,) * 3 + (1,) * 2, reg=AverageBudget(1.0, 1.0), weights=weights
+        )
+        merges_as(measure, optimum(problem).solution, [0, 1, 2], expected=side > 1)
 
 
 LONG_TAILS = "catalogue long tails and 20 random profiles, K = 4..9, E_W E_H in [.2, 5], seed 0"

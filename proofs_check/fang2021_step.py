@@ -22,6 +22,7 @@ from proofs_check.fang2021_collapse import (
 )
 from ufm import solvers
 from ufm.claims import EvidenceKind
+from ufm.problem import Problem
 from ufm.theory.fang2021_collapse import OVERSAMPLING, OVERSAMPLING_R0, R1_CLOSED, STEP_OPTIMUM
 
 
@@ -41,6 +42,7 @@ def step_conditions(proof: Proof) -> None:
     proof.equal(full.e, mu, "minority block equals mu, with q_t - q_o = 1 - mu > 0 so e > 0")
     q_o = (1 - K_A * q) / K_B
     merged = gradient_block(R, sp.Integer(1), (p_t, p_o, p_m), (q_o, q_o, q))
+    proof.zero(sp.Matrix(merged.column_sums), "merged: columns of -G are centred")
     proof.equal(merged.e, 1, "merged (mu >= 1): the minority block is 1 <= mu, so e = 0")
     o_closed = (mu - K_B * m) / K_A
     proof.equal(full.a.subs(o, o_closed), mu, "majority block equals mu")
@@ -120,13 +122,24 @@ def oversampling_shares(proof: Proof) -> None:
 
     weighted = weight * n_B / (K_A * n_A + proof.term("weight", weight) * K_B * n_B)
     proof.equal(weighted, share(weight * n_B), "share of a minority class")
+    sizes = sp.symbols("n_A n_B", positive=True, integer=True)
+    symbols = dict(zip((n_A, n_B), sizes, strict=True))
+    proof.tie(
+        weighted.subs(symbols),
+        [K_A, K_B, *sizes, weight],
+        lambda A, B, a, b, w: Problem(
+            K=A + B, d=A + B, n=(a,) * A + (b,) * B, weights=(1.0,) * A + (w,) * B
+        ).pi[-1],
+        points(23, 5, (1, 5), (2, 5), (1, 500), (1, 50), (0.5, 20.0)),
+        "Problem.pi with loss weights",
+    )
 
 
 @evidence(
     OVERSAMPLING_R0,
     EvidenceKind.SYMBOLIC,
     domain="all K_A >= 1, K_B >= 2, all budgets",
-    steps=("effective ratio",),
+    steps=("effective ratio", "roles"),
 )
 def oversampling_ratio(proof: Proof) -> None:
     """Collapse iff the effective ratio reaches R_0, which does not depend on the sizes."""
@@ -134,3 +147,7 @@ def oversampling_ratio(proof: Proof) -> None:
     effective = (n_A / proof.term("weighted", weight * n_B)).subs(n_A, R * n_B)
     proof.equal(effective, R / weight, "effective ratio R/w_r")
     proof.equal(effective.subs(weight, R), 1, "balanced at w_r = R")
+    more = sp.Symbol("more", positive=True)
+    swapped = (weight * n_B / n_A).subs(n_A, R * n_B)
+    proof.equal(swapped, weight / R, "beyond, the former minority is heavier by w_r/R")
+    proof.positive(swapped.subs(weight, R * (1 + more)) - 1, "more than one: roles are exchanged")

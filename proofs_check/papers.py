@@ -8,6 +8,7 @@ from proofs_check import (
     fang2021_instances,
     fang2021_landscape,
     fang2021_lq,
+    fang2021_monotone,
     fang2021_refined,
     fang2021_step,
     hong2024,
@@ -32,8 +33,10 @@ from proofs_check import (
     yan2024_simulations,
     yang2022,
     yang2022_angles,
+    yang2022_descent,
     yang2022_regimes,
     zhu2021,
+    zhu2021_factors,
     zhu2021_instances,
 )
 from proofs_check._harness import Check, checks
@@ -42,6 +45,7 @@ from proofs_check._harness import Check, checks
 MODULES = (
     papyan2020,
     papyan2020_instances,
+    zhu2021_factors,
     zhu2021,
     zhu2021_instances,
     fang2021,
@@ -49,9 +53,11 @@ MODULES = (
     fang2021_refined,
     fang2021_lq,
     fang2021_collapse,
+    fang2021_monotone,
     fang2021_step,
     fang2021_instances,
     yang2022,
+    yang2022_descent,
     yang2022_regimes,
     yang2022_angles,
     liang2023,

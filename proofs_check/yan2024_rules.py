@@ -192,13 +192,15 @@ def _regular_score(count: int, angle: float, size: float) -> Tensor:
 @evidence(
     COUNTS_SMALL_END,
     EvidenceKind.SYMBOLIC,
-    domain="all K, n_k, f with f K an integer; balanced: f an integer",
+    domain="all K, n_k, f >= 1 with f K an integer; balanced: f an integer",
     steps=("deficit", "monotone", "balanced"),
 )
 def small_end(proof: Proof) -> None:
     """x_k = (f-1)K n_k/N = i_k + r_k with i_k = floor(x_k), 0 <= r_k < 1; I and R their sums."""
     mean, size, N, R = sp.symbols("f n_k N R", positive=True)
     x = (mean - 1) * K * size / N
+    over = sp.Symbol("over", nonnegative=True)
+    proof.positive(x.subs(mean, 1 + over), "x >= 0 for f >= 1: a center each", strict=False)
     total = proof.term("sum of x", x.subs(size, N))
     floors = total - R
     proof.equal(

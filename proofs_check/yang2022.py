@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import sympy as sp
 import torch
 
-from proofs_check._harness import Measurement, evidence
+from proofs_check._harness import evidence
 from proofs_check._proof import Proof, points
-from proofs_check.zhu2021 import K, a, symmetric_loss
+from proofs_check.zhu2021 import K, a, symmetric_loss, tangent
 from ufm.claims import EvidenceKind
 from ufm.geometry import SimplexETF, etf
-from ufm.losses import CrossEntropy, DotRegression
+from ufm.losses import BatchDotRegression, CrossEntropy, DotRegression
 from ufm.objective import Objective, Point
 from ufm.problem import Fixed, Problem, Sphere
 from ufm.theory.yang2022 import (
     CE_RATE,
     CODE_WEIGHTS,
-    DR_FASTER,
     DR_MINIMISER,
     DR_QUARTIC,
-    DR_REGIMES,
     FIXED_ETF_CE,
     GRADIENTS,
     VECTOR_DUAL,
@@ -72,9 +71,10 @@ def fixed_frame_optimum(proof: Proof) -> None:
     differences = -z - (K - 1) * z
     proof.equal(differences, -K * z, "sum_j (z_j - z_k) = -K z_k >= -K s by Cauchy-Schwarz")
     scale = proof.term("scale", K * s / (K - 1))
-    bound = symmetric_loss(a) + ((K - 1) * a - K * s) / (sp.exp(a) + K - 1)
     proof.equal(
-        bound.subs(a, scale), symmetric_loss(K * s / (K - 1)), "tangent inequality at a = Ks/(K-1)"
+        tangent(a, -K * s).subs(a, scale),
+        symmetric_loss(K * s / (K - 1)),
+        "tangent inequality at a = Ks/(K-1)",
     )
     proof.equal(-s / (K - 1) - s, -scale, "h = sqrt(E_H/E_W) w_k has these differences: equality")
     inner, norm2 = sp.symbols("wh hh", real=True)
@@ -85,6 +85,18 @@ def fixed_frame_optimum(proof: Proof) -> None:
         "s - w_k.h is |h - sqrt(E_H/E_W) w_k|^2 + (E_H - |h|^2) but for a factor: zero, as "
         "equality asks, only at this h: the minimiser is unique",
     )
+    proof.tie(
+        symmetric_loss(K * s / (K - 1)),
+        [K, E_W, E_H],
+        _predicted_value,
+        points(24, 6, (2, 20), (0.1, 4.0), (0.1, 4.0)),
+        "FIXED_ETF_CE.predict(...).value",
+    )
+
+
+def _predicted_value(K: int, E_W: float, E_H: float) -> float:
+    value = FIXED_ETF_CE.predict(fixed_frame(K, E_W, E_H, CrossEntropy())).value
+    return math.nan if value is None else value
 
 
 @evidence(
@@ -164,6 +176,27 @@ def class_balanced_code(proof: Proof) -> None:
     length = sp.sqrt(gamma / count)
     proof.equal(count * length**2, gamma, "total weight of a class present: gamma, for every count")
     proof.equal(count * length, sp.sqrt(gamma * count), "printed: square-root balancing")
+    own, other = sp.symbols("n_1 n_2", positive=True, integer=True)
+    weight: Any = {L: sp.sqrt((own + other) / (2 * own))}  # gamma = B/2 with two classes present
+    proof.assume(cosine >= -1, cosine <= 1)
+    grid = points(25, 5, (1, 9), (1, 9), (-1.0, 1.0))
+    for name, expression in (("released", code), ("paper", printed)):
+        proof.tie(
+            own * expression.subs(weight),
+            [own, other, cosine],
+            lambda n, m, c, name=name: n * _coefficient(n, m, c, name),
+            grid,
+            f"BatchDotRegression({name!r}): the pull of a class's samples along its vector",
+        )
+
+
+def _coefficient(own: int, other: int, cosine: float, normalisation: str) -> torch.Tensor:
+    frame = torch.eye(2, dtype=torch.float64)
+    h = torch.tensor([[cosine, (1 - cosine**2) ** 0.5]], dtype=torch.float64)
+    H = h.repeat(own + other, 1).requires_grad_()
+    y = torch.tensor([0] * own + [1] * other)
+    loss = BatchDotRegression("released" if normalisation == "released" else "paper")
+    return torch.autograd.grad(loss.value(H, frame, y)[0], H)[0][0, 0]
 
 
 @evidence(
@@ -188,16 +221,36 @@ def sphere_hessian(proof: Proof) -> None:
         "in the span sum x_j^2 = E_W K/(K-1) |t|^2 by tightness; outside it x = 0",
     )
     grid = points(10, 6, (3, 9), (0.5, 3.0), (0.5, 3.0))
-    proof.tie(in_span, [K, E_W, E_H], _curvature_in_span, grid, "Objective.hvp, in span")
-    proof.tie(curvature, [K, E_W, E_H], _curvature_outside, grid, "Objective.hvp, outside")
+    proof.tie(in_span, [K, E_W, E_H], curvature_in_span, grid, "Objective.hvp, in span")
+    proof.tie(curvature, [K, E_W, E_H], curvature_outside, grid, "Objective.hvp, outside")
 
 
-def _curvature_in_span(K: int, E_W: float, E_H: float) -> float:
+def curvature_in_span(K: int, E_W: float, E_H: float) -> float:
+    """Curvature of cross-entropy on the feature sphere at its optimum, in the span of the frame.
+
+    Args:
+        K: Number of classes; d = K.
+        E_W: Squared norm of the rows.
+        E_H: Squared norm of the features.
+
+    Returns:
+        The second derivative along a unit tangent, as the package computes it.
+    """
     frame = etf(K, K)
     return _sphere_curvature(K, E_W, E_H, frame[1] - frame[2])
 
 
-def _curvature_outside(K: int, E_W: float, E_H: float) -> float:
+def curvature_outside(K: int, E_W: float, E_H: float) -> float:
+    """Curvature of cross-entropy on the feature sphere at its optimum, outside its span.
+
+    Args:
+        K: Number of classes; d = K.
+        E_W: Squared norm of the rows.
+        E_H: Squared norm of the features.
+
+    Returns:
+        The second derivative along a unit tangent, as the package computes it.
+    """
     return _sphere_curvature(K, E_W, E_H, torch.eye(K, dtype=torch.float64)[K - 1])
 
 
@@ -244,100 +297,16 @@ def quartic_minimum(proof: Proof) -> None:
     proof.limit(
         gain.subs(target, s), theta, 0, rate, "theta^-2 gains eta' a step, so theta_t^-2/t -> eta'"
     )
-
-
-def angle_after(
-    K: int, E: float, loss: CrossEntropy | DotRegression, *, steps: int, seed: int = 0
-) -> float:
-    """Angle to the optimum after Riemannian gradient descent from an angle of 1.2.
-
-    Each loss with the inverse of its largest curvature as step: ``2(K-1)/(K E)`` for
-    cross-entropy and ``sqrt(E_H/E_W) = 1`` for dot regression.
-
-    Args:
-        K: Number of classes, d = K.
-        E: Both budgets.
-        loss: The loss.
-        steps: Number of steps.
-        seed: Of the random tangent direction of the start.
-
-    Returns:
-        The angle in radians.
-    """
-    W = E**0.5 * etf(K, K)
-    target = W[0] / W[0].norm()
-    generator = torch.Generator().manual_seed(seed)
-    tangent = torch.randn(K, generator=generator, dtype=torch.float64)
-    tangent = tangent - (tangent @ target) * target
-    h = E**0.5 * (math.cos(1.2) * target + math.sin(1.2) * tangent / tangent.norm())
-    eta = 2 * (K - 1) / (K * E) if isinstance(loss, CrossEntropy) else 1.0
-    label = torch.tensor([0])
-    for _ in range(steps):
-        gradient = W.mT @ loss.grad((W @ h).unsqueeze(-1), label).squeeze(-1)
-        h = h - eta * (gradient - (gradient @ h / E) * h)
-        h = h * (E**0.5 / h.norm())
-    return 2 * math.asin(min(1.0, float((h / E**0.5 - target).norm()) / 2))
-
-
-@evidence(
-    CE_RATE,
-    EvidenceKind.NUMERIC,
-    domain="K = 10, E = 1 and 5; K = 100, E = 1: measured contraction of gradient descent",
-)
-def measured_linear_rate(measure: Measurement) -> None:
-    """The slowest direction contracts by |1 - eta * curvature| a step."""
-    for classes, E, early, late in ((10, 1.0, 30, 40), (10, 5.0, 800, 900), (100, 1.0, 250, 260)):
-        eta = 2 * (classes - 1) / (classes * E)
-        ratio = angle_after(classes, E, CrossEntropy(), steps=late) / angle_after(
-            classes, E, CrossEntropy(), steps=early
-        )
-        factors = (
-            abs(1 - eta * curvature(classes, E, E))
-            for curvature in (_curvature_in_span, _curvature_outside)
-        )
-        predicted = max(factors) ** (late - early)
-        measure.below(f"relative error, K = {classes}, E = {E:g}", abs(ratio / predicted - 1), 1e-3)
-
-
-@evidence(
-    DR_QUARTIC,
-    EvidenceKind.NUMERIC,
-    domain="K = 10, E = 1, eta = 1, t = 4000 steps of gradient descent",
-)
-def measured_sublinear_rate(measure: Measurement) -> None:
-    """theta_t sqrt(eta' t) tends to one."""
-    angle = angle_after(10, 1.0, DotRegression(1.0), steps=4000)
-    measure.record("theta sqrt(eta' t)", angle * 4000**0.5)
-    measure.below("distance from one", abs(angle * 4000**0.5 - 1), 2e-3)
-
-
-@evidence(
-    DR_REGIMES,
-    EvidenceKind.NUMERIC,
-    domain="4000 steps from 1.2 rad, each loss with its inverse curvature as step; K = 10, "
-    "E_W = E_H = 1 and 20",
-)
-def regimes(measure: Measurement) -> None:
-    """Cross-entropy is ahead before it saturates, dot regression after."""
-    for E in (1.0, 20.0):
-        ce = angle_after(10, E, CrossEntropy(), steps=4000)
-        dr = angle_after(10, E, DotRegression(E), steps=4000)
-        measure.record(f"CE, E = {E:g}", ce)
-        measure.record(f"DR, E = {E:g}", dr)
-        measure.true("CE ahead at E = 1, DR ahead at E = 20", (ce < dr) == (E == 1.0))
-
-
-@evidence(
-    DR_FASTER,
-    EvidenceKind.COUNTEREXAMPLE,
-    domain="K = 10, E_W = E_H = 1, the setting of the released code; 4000 steps from 1.2 rad",
-)
-def slower_and_sublinear(measure: Measurement) -> None:
-    """Cross-entropy is at rounding level; dot regression halves its angle in 4 times the steps."""
-    quarter, full = (angle_after(10, 1.0, DotRegression(1.0), steps=t) for t in (1000, 4000))
-    measure.below("CE angle", angle_after(10, 1.0, CrossEntropy(), steps=4000), 1e-12)
-    measure.above("DR angle", full, 1e-2)
-    measure.below("|DR ratio 4t/t - 1/2|", abs(full / quarter - 0.5), 1e-2)
+    proof.tie(
+        loss,
+        [theta, target],
+        lambda angle, length: DotRegression(length).value(
+            torch.tensor([[length * math.cos(angle)], [0.0]], dtype=torch.float64),
+            torch.tensor([0]),
+        )[0],
+        points(26, 6, (0.25, 3.0), (0.5, 4.0)),
+        "DotRegression.value on the sphere",
+    )
 
 
 @evidence(

@@ -10,11 +10,12 @@ import torch
 from proofs_check._blocks import IJ
 from proofs_check._harness import evidence
 from proofs_check._proof import Proof, points
+from ufm import solvers
 from ufm.claims import EvidenceKind
 from ufm.losses import CrossEntropy
+from ufm.objective import Objective, Point
 from ufm.problem import ClassMeanDecay, Problem
 from ufm.theory.zhu2021 import (
-    CLASS_MEANS,
     GAP,
     GLOBAL_ETF,
     LOW_DIMENSION,
@@ -23,15 +24,15 @@ from ufm.theory.zhu2021 import (
     STRICT_SADDLE,
     TANGENT,
     THRESHOLD,
-    TWO_FACTOR,
 )
 
 
 K = sp.Symbol("K", positive=True, integer=True)
-k2 = sp.Symbol("k", nonnegative=True, integer=True)  # K = 2 + k carries K >= 2
+k2 = sp.Symbol("k", nonnegative=True, integer=True)
+AT_LEAST_TWO: Any = {K: 2 + k2}  # so that the sign of an expression follows for all K >= 2
 a = sp.Symbol("a", real=True)
 kappa = sp.Symbol("kappa", positive=True)
-lam_W, lam_H, sigma = sp.symbols("lambda_W lambda_H sigma", positive=True)
+lam_W, lam_H = sp.symbols("lambda_W lambda_H", positive=True)
 
 
 def symmetric_loss(scale: sp.Expr) -> sp.Expr:
@@ -44,6 +45,19 @@ def symmetric_loss(scale: sp.Expr) -> sp.Expr:
         ``log(1 + (K-1) e^{-scale})``.
     """
     return sp.log(1 + (K - 1) * sp.exp(-scale))
+
+
+def tangent(scale: sp.Expr, differences: sp.Expr) -> sp.Expr:
+    """Tangent plane of a column's cross-entropy at the symmetric point; see `tangent_inequality`.
+
+    Args:
+        scale: All differences are minus this there.
+        differences: Sum of the differences ``s_j = z_j - z_k``.
+
+    Returns:
+        A lower bound of the loss.
+    """
+    return symmetric_loss(scale) + (differences + (K - 1) * scale) / (sp.exp(scale) + K - 1)
 
 
 @evidence(
@@ -66,14 +80,14 @@ def tangent_inequality(proof: Proof) -> None:
         "sum_j e^{s_j} >= (K-1) e^m",
     )
     f = sp.log(1 + (K - 1) * sp.exp(m))
-    proof.equal(f.subs(m, -a), symmetric_loss(a), "value at the point of contact")
-    contact = proof.term("slope", 1 / (sp.exp(a) + K - 1))
+    plane = tangent(a, (K - 1) * m)
+    proof.equal(plane.subs(m, -a), f.subs(m, -a), "value at the point of contact, m = -a")
     proof.equal(
-        sp.diff(f, m).subs(m, -a) * (m + a),
-        contact * (K - 1) * (m + a),
-        "tangent at m = -a; (K-1)(m+a) is the sum of the s_j + a",
+        sp.diff(plane, m),
+        proof.term("slope", sp.diff(f, m).subs(m, -a)),
+        "and slope; (K-1) m is the sum of the s_j",
     )
-    curvature = sp.simplify(sp.diff(f, m, 2)).subs(K, 2 + k2)
+    curvature = sp.simplify(sp.diff(f, m, 2)).subs(AT_LEAST_TWO)
     proof.positive(curvature, "strictly convex in m, for K = 2 + k")
     s = sp.symbols("s1:3", real=True)
     loss = sp.log(1 + sum(sp.exp(x) for x in s))
@@ -86,47 +100,10 @@ def _loss_of_differences(*s: float) -> torch.Tensor:
 
 
 @evidence(
-    TWO_FACTOR,
-    EvidenceKind.SYMBOLIC,
-    domain="all shapes and D > 0; per singular direction of Z D^(1/2)",
-    steps=("column weights", "lower bound", "attained", "balance"),
-)
-def two_factor_identity(proof: Proof) -> None:
-    """|X|_* = tr U'WH~V <= |W|_F |H~|_F for X = Z D^(1/2), H~ = H D^(1/2) (Cauchy-Schwarz)."""
-    x, y = sp.symbols("x y", nonnegative=True)
-    D, h_k = sp.Symbol("D", positive=True), sp.Symbol("h", real=True)
-    proof.equal(
-        (proof.term("root", sp.sqrt(D)) * h_k) ** 2, D * h_k**2, "|H~|^2 is the weighted ridge"
-    )
-    weight = proof.term("weight", sp.sqrt(lam_W * lam_H))
-    proof.equal(
-        lam_W / 2 * x**2 + lam_H / 2 * y**2 - weight * x * y,
-        (sp.sqrt(lam_W) * x - sp.sqrt(lam_H) * y) ** 2 / 2,
-        "the ridges with x = |W|_F, y = |H~|_F exceed the weighted nuclear norm by a square",
-    )
-    w = (lam_H / lam_W) ** sp.Rational(1, 4) * sp.sqrt(sigma)
-    h = (lam_W / lam_H) ** sp.Rational(1, 4) * sp.sqrt(sigma)
-    proof.equal(w * h, sigma, "W = (lam_H/lam_W)^(1/4) U S^(1/2) and its partner give X")
-    proof.equal(lam_W / 2 * w**2 + lam_H / 2 * h**2, weight * sigma, "and attain the bound")
-    proof.equal(lam_W * w**2, lam_H * h**2, "they are balanced: lam_W W'W = lam_H H~H~'")
-
-
-@evidence(
-    CLASS_MEANS, EvidenceKind.SYMBOLIC, domain="all n_k, per coordinate", steps=("variance split",)
-)
-def variance_split(proof: Proof) -> None:
-    """Jensen for the convex loss; the ridge splits into mean and scatter in each coordinate."""
-    n, first, second = sp.Symbol("n", positive=True), sp.Symbol("S1"), sp.Symbol("S2")
-    mean = first / proof.term("count", n)
-    scatter = second - 2 * mean * first + n * mean**2
-    proof.equal(second, n * (first / n) ** 2 + scatter, "sum h^2 = n mean^2 + sum (h - mean)^2")
-
-
-@evidence(
     GLOBAL_ETF,
     EvidenceKind.SYMBOLIC,
-    domain="all K >= 2, all n, K kappa < 1",
-    steps=("lower bound", "scale", "attained"),
+    domain="all K >= 2, all n, K kappa < 1; no, free or penalised bias",
+    steps=("lower bound", "bias", "scale", "attained", "only those"),
 )
 def balanced_ridge_optimum(proof: Proof) -> None:
     """Average the tangent inequality over classes, and bound tr(PZ) by the nuclear norm of Z."""
@@ -135,10 +112,17 @@ def balanced_ridge_optimum(proof: Proof) -> None:
     differences = (total - trace) - (K - 1) * trace
     tr_PZ = trace - total / proof.term("centring", K)
     proof.equal(differences / K, -tr_PZ, "the mean of the logit differences is -tr(PZ)")
-    slope = 1 / (sp.exp(a) + K - 1)
+    b_sum = sp.Symbol("b_sum", real=True)
+    with_bias = {trace: trace + b_sum, total: total + K * b_sum}
+    proof.equal(
+        differences.subs(with_bias, simultaneous=True),
+        differences,
+        "a bias b, sum b_sum, does not change the sum of the differences",
+    )
     scale = proof.term("scale", sp.log(1 / kappa - K + 1))
+    slope = -sp.diff(tangent(a, -nuclear), nuclear)
     proof.equal(slope.subs(a, scale), kappa, "at this scale the tangent's slope is kappa")
-    bound = symmetric_loss(a) + slope * ((K - 1) * a - nuclear) + kappa * nuclear
+    bound = tangent(a, -nuclear) + kappa * nuclear
     proof.equal(
         bound.subs(a, scale),
         symmetric_loss(scale) + kappa * (K - 1) * scale,
@@ -147,6 +131,7 @@ def balanced_ridge_optimum(proof: Proof) -> None:
     Z = IJ(a, -a / K, K)
     proof.equal(Z.trace, (K - 1) * a, "aP has K-1 singular values a: nuclear norm (K-1)a = tr(PZ)")
     proof.equal((Z.a + Z.b) - Z.b, a, "and all its logit differences are -a: equality")
+    _equality_case(proof)
     share = sp.Symbol("c", positive=True)  # K kappa
     proof.assume(share < 1)
     proof.tie(
@@ -156,6 +141,26 @@ def balanced_ridge_optimum(proof: Proof) -> None:
         points(3, 8, (2, 20), (0.01, 0.99)),
         "GLOBAL_ETF.predict(...).value",
     )
+
+
+def _equality_case(proof: Proof) -> None:
+    # tr(PZ) = |Z|_* = sum sigma_i u_i'P v_i asks for u_i = P v_i = v_i: rows and columns of Z sum
+    # to zero. z_jk + b_j - z_kk - b_k = -a for all j != k is equality in every tangent inequality.
+    own, b_j, b_k, b_sum = sp.symbols("z_kk b_j b_k b_sum", real=True)
+    other = own + b_k - b_j - proof.term("gap", a)
+    # Column k: own entry, and the others with sum_{j != k} b_j = b_sum - b_k.
+    column = own + (K - 1) * (other + b_j) - (b_sum - b_k)
+    found = sp.solve(column, own)[0]
+    proof.equal(found, (K - 1) * a / K + b_sum / K - b_k, "centred column: z_kk")
+    entry = other.subs(own, found)
+    row = found.subs(b_k, b_j) + (K - 1) * entry
+    proof.equal(
+        row, b_sum - K * b_j, "which has the same entries off the diagonal of row j; centred row: "
+        "b_j = b_sum/K, so the bias is constant (zero if penalised)",
+    )  # fmt: skip
+    even = {b_j: b_sum / K, b_k: b_sum / K}
+    proof.equal(found.subs(even), (K - 1) * a / K, "then Z = aP: diagonal")
+    proof.equal(entry.subs(even), -a / K, "and off it. Its minimal factors have one Gram matrix")
 
 
 def _balanced_value(K: int, c: float) -> float:
@@ -169,20 +174,32 @@ def _balanced_value(K: int, c: float) -> float:
     THRESHOLD,
     EvidenceKind.SYMBOLIC,
     domain="all K >= 2, all n, K kappa >= 1",
-    steps=("lower bound", "scale at threshold"),
+    steps=("lower bound", "scale at threshold", "only zero"),
 )
 def total_threshold(proof: Proof) -> None:
-    """The tangent at a = 0: F >= log K - tr(PZ)/K, and tr(PZ) <= |Z|_* <= K kappa |Z|_*."""
+    """The tangent at a = 0: F >= log K - tr(PZ)/K, and tr(PZ) <= |Z|_* <= K kappa |Z|_*.
+
+    If K kappa > 1 equality asks for |Z|_* = 0; if K kappa = 1 for tr(PZ) = |Z|_* and differences
+    that are all zero, which `balanced_ridge_optimum` solves for any a: Z = aP, with a = 0. A bias
+    does not enter, as there. The factors of zero with the least ridges are zero.
+    """
     excess, nuclear = sp.symbols("epsilon nu", nonnegative=True)
     strength = proof.term("strength", 1 / K, altered=sp.Rational(6, 7) / K) + excess
-    bound = symmetric_loss(sp.Integer(0)) - nuclear / K + strength * nuclear
+    bound = tangent(sp.Integer(0), -nuclear) + strength * nuclear
     proof.equal(symmetric_loss(sp.Integer(0)), sp.log(K), "value at zero")
-    proof.positive(
-        sp.expand(bound - sp.log(K)).subs(K, 2 + k2).simplify(),
-        "F + kappa |Z|_* >= log K for kappa = 1/K + epsilon",
-        strict=False,
+    proof.equal(
+        bound,
+        sp.log(K) + excess * nuclear,
+        "F + kappa |Z|_* >= log K + epsilon |Z|_* for kappa = 1/K + epsilon",
     )
     proof.zero(sp.log(1 / kappa - K + 1).subs(kappa, 1 / K), "the ETF's scale reaches zero there")
+    proof.tie(
+        1 / K,
+        [K],
+        lambda size: solvers.ridge_vanishing([1 / size] * size, 1.0),
+        points(14, 5, (2, 30)),
+        "solvers.ridge_vanishing, equal shares",
+    )
 
 
 @evidence(
@@ -212,16 +229,29 @@ def spectral_criterion(proof: Proof) -> None:
         "1'G = 0, so 1'W = 0: optimal logits have rank <= K-1 <= d, and a global minimiser of "
         "the factors is one of the convex problem, where the condition is necessary",
     )
-    lam, op, nuclear, inner = sp.symbols("lambda op nu_new inner", nonnegative=True)
-    slack = sp.Symbol("slack", nonnegative=True)
-    ours = sp.Symbol("nu", nonnegative=True)
+    op, nuclear, slack, ours = sp.symbols("op nu_new slack nu", nonnegative=True)
+    lam = op + slack
     inner = -lam * ours
     change = -op * nuclear - inner + lam * nuclear - lam * ours
-    proof.positive(
-        change.subs(lam, op + slack),
-        "F(Z') - F(Z) >= <G, Z'-Z> >= -op |Z'|_* - <G,Z>, so the objective does not fall",
-        strict=False,
+    proof.equal(
+        change,
+        slack * nuclear,
+        "F(Z') - F(Z) >= <G, Z'-Z> >= -op |Z'|_* - <G,Z>: the objective rises by (lam - op)|Z'|_* "
+        "at least",
     )
+    proof.tie(
+        1 / (sp.exp(a) + K - 1),
+        [K, a],
+        _symmetric_operator_norm,
+        points(15, 6, (2, 12), (-1.0, 5.0)),
+        "Objective.risk_grad at the logits aP: its operator norm",
+    )
+
+
+def _symmetric_operator_norm(K: int, a: float) -> torch.Tensor:
+    objective = Objective.stack([Problem(K=K, d=K, n=(2,) * K, reg=ClassMeanDecay())], K)
+    Z = a * (torch.eye(K, dtype=torch.float64) - 1 / K)
+    return torch.linalg.matrix_norm(objective.risk_grad(Z[None])[0], 2)
 
 
 @evidence(
@@ -250,6 +280,34 @@ def saddle_direction(proof: Proof) -> None:
     )
     proof.equal(hessian.det(), lam_W * lam_H - g**2, "negative iff g^2 > lam_W lam_H")
     proof.positive(hessian.trace(), "the other eigenvalue is positive")
+    proof.tie(
+        lowest.subs(g, 1 / K),
+        [K, lam_W, lam_H],
+        _curvature_at_zero,
+        points(16, 6, (2, 9), (0.01, 2.0), (0.01, 2.0)),
+        "Objective.hvp at zero, balanced: G = -P/K",
+    )
+
+
+def _curvature_at_zero(K: int, lam_W: float, lam_H: float) -> torch.Tensor:
+    objective = Objective.stack(
+        [Problem(K=K, d=K, n=(1,) * K, reg=ClassMeanDecay(lam_W, lam_H))], K
+    )
+    zero = torch.zeros(1, K, K, dtype=torch.float64)
+    # Along alpha u v' and beta v u' with u = (1, -1, 0, ...)/sqrt(2), v = (1, 0, ...).
+    plane = torch.zeros(2, 2, dtype=torch.float64)
+    u, v = torch.zeros(2, K, dtype=torch.float64)
+    u[0], u[1], v[0] = 0.5**0.5, -(0.5**0.5), 1.0
+    moves = (
+        Point(torch.outer(u, v)[None], zero, torch.zeros(1, K).double()),
+        Point(zero, torch.outer(v, u)[None], torch.zeros(1, K).double()),
+    )
+    at = Point(zero, zero, torch.zeros(1, K).double())
+    for i, x in enumerate(moves):
+        second = objective.hvp(at, x)
+        for j, other in enumerate(moves):
+            plane[i, j] = (second.W * other.W).sum() + (second.H * other.H).sum()
+    return torch.linalg.eigvalsh(plane)[0]
 
 
 @evidence(
@@ -329,7 +387,10 @@ def _fenchel_defect(u1: float, u2: float, *z: float) -> torch.Tensor:
 
 @evidence(LOW_DIMENSION, EvidenceKind.SYMBOLIC, domain="all K >= 2", steps=("rank",))
 def rank_of_the_frame(proof: Proof) -> None:
-    """The optimal logits aP have rank K-1, so factors with d = K-1 exist."""
+    """The optimal logits aP have rank K-1, so factors with d = K-1 exist, and none with d = K-2.
+
+    They are the only optimal ones, so with d = K-2 the value, which is attained, is larger.
+    """
     P = IJ(sp.Integer(1), -1 / proof.term("size", K), K)
     proof.zero(P @ P - P, "P is a projector")
     proof.equal(P.trace, K - 1, "of rank K - 1")

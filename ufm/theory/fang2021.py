@@ -102,6 +102,22 @@ TIGHT_RANK = register(
     )
 )
 
+CLASS_MEANS = register(
+    Claim(
+        id="fang2021.class-means",
+        kind=Kind.FOLKLORE,
+        statement="In the layer-peeled model the features of a class coincide at every minimiser, "
+        "for any class sizes: scatter takes from the budget of the class means, and more budget "
+        "always lowers the optimal risk.",
+        formula=r"\tfrac1{n_k}\sum_i\|h_{k,i}\|^2=\|\bar h_k\|^2+\tfrac1{n_k}\sum_i"
+        r"\|h_{k,i}-\bar h_k\|^2,\quad\|W\bar H\|_*\le\tau\sqrt{1-\text{scatter}/E_H}",
+        source=SOURCE,
+        assumptions=(*MODEL, ETF_FITS),
+        steps=("means", "slack", "strict"),
+        uses=("zhu2021.class-means", "fang2021.nuclear", "fang2021.tight-rank"),
+    )
+)
+
 BALANCED_ETF = register(
     Claim(
         id="fang2021.balanced",
@@ -114,8 +130,14 @@ BALANCED_ETF = register(
         source=SOURCE,
         assumptions=(*MODEL, BALANCED, ETF_FITS),
         rule=_balanced,
-        steps=("trace bound", "value", "attained"),
-        uses=("zhu2021.tangent", "fang2021.nuclear", "papyan2020.etf-gram"),
+        steps=("trace bound", "value", "attained", "only those"),
+        uses=(
+            "zhu2021.global-etf",
+            "fang2021.nuclear",
+            "fang2021.class-means",
+            "zhu2021.two-factor",
+            "papyan2020.etf-gram",
+        ),
     )
 )
 

@@ -223,12 +223,13 @@ OVERSAMPLING_R0 = register(
         id="fang2021.oversampling-threshold",
         kind=Kind.OURS,
         statement="Oversampling keeps the minority classes apart iff w_r > R/R_0, and restores the "
-        "exact ETF at w_r = R; beyond, the groups change roles, and the former majority merges in "
-        "its turn.",
-        formula=r"R/w_r<R_0\iff w_r>R/R_0",
+        "exact ETF at w_r = R. Beyond, the groups change roles: of two or more former majority "
+        "classes all merge iff w_r/R reaches the R_0 of K_B majority and K_A minority classes.",
+        formula=r"R/w_r<R_0(K_A,K_B)\iff w_r>R/R_0(K_A,K_B),\qquad "
+        r"w_r\ge R\,R_0(K_B,K_A)\iff\text{the former majority is merged}",
         source=OURS,
         assumptions=(*MODEL, STEP_ANY, ETF_FITS),
-        steps=("effective ratio",),
+        steps=("effective ratio", "roles"),
         uses=("fang2021.oversampling", "fang2021.r0", "fang2021.r0-single"),
     )
 )

@@ -115,10 +115,11 @@ SMALLEST_S = register(
     Claim(
         id="liang2023.smallest-s",
         kind=Kind.OURS,
-        statement="The asymptote is feasible down to s* = -1/(m-1) exactly, m the sum of the "
-        "entries of F^-1, which one pass over the nodes computes. Since 1 < m <= K, s* is at most "
-        "-1/(K-1), the first value of the released search. At s* the rank is K-1.",
-        formula=r"S\succeq0\iff s\ge s^*=-\tfrac1{m-1},\ m=1^\top F^{-1}1;\quad \tfrac1{M_v}="
+        statement="An asymptote s < 1 is feasible down to s* = -1/(m-1) exactly, m the sum of the "
+        "entries of F^-1 (distinct classes: f(d_1) < 1), which one pass over the nodes computes. "
+        "Since 1 < m <= K, s* is at most -1/(K-1), the first value of the released search. At s* "
+        "the rank is K-1.",
+        formula=r"s<1:\ S\succeq0\iff s\ge s^*=-\tfrac1{m-1},\ m=1^\top F^{-1}1;\quad \tfrac1{M_v}="
         r"f(h_v)+\Bigl[\sum_c\bigl(\tfrac1{M_c}-f(h_v)\bigr)^{-1}\Bigr]^{-1},\quad SF^{-1}1=0\ "
         r"\text{at}\ s^*",
         source=OURS,

@@ -131,9 +131,9 @@ COUNTS_SMALL_END = register(
         id="yan2024.counts",
         kind=Kind.OURS,
         statement="With the missing centers added from the small classes' end, as in the worked "
-        "example, one pass always meets the sum (0 <= D <= K-1), every class has a center, the "
-        "numbers never fall towards the rare classes, and balanced classes get f each, f an "
-        "integer.",
+        "example, one pass always meets the sum (0 <= D <= K-1) for a mean f >= 1, every class has "
+        "a center, the numbers never fall towards the rare classes, and balanced classes get f "
+        "each, f an integer.",
         formula=r"f_k=\Bigl\lfloor\frac{(f-1)Kn_{K+1-k}}N\Bigr\rfloor+1+[k>K-D],\quad "
         r"0\le D\le K-1,\quad f_1\le\dots\le f_K,\quad\sum_kf_k=fK",
         source=OURS,

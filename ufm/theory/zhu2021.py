@@ -83,14 +83,15 @@ TWO_FACTOR = register(
     Claim(
         id="zhu2021.two-factor",
         kind=Kind.FOLKLORE,
-        statement="Two ridges on the factors of Z are a nuclear norm on Z D^(1/2), attained by "
-        "balanced factors; D = diag(n_k) for the ridge per sample, the identity per class mean.",
+        statement="Two ridges on factors of Z with at least rank(Z) columns are a nuclear norm on "
+        "Z D^(1/2), attained by balanced factors, whose Gram matrices Z determines; D = diag(n_k) "
+        "for the ridge per sample, the identity per class mean.",
         formula=r"\min_{WH=Z} \tfrac{\lambda_W}2\|W\|_F^2+\tfrac{\lambda_H}2\sum_kD_k\|h_k\|^2 = "
         r"\sqrt{\lambda_W\lambda_H}\,\|ZD^{1/2}\|_*,\quad "
         r"\lambda_W W^\top W=\lambda_H HDH^\top",
         source=SOURCE,
         assumptions=(RIDGE, LEARNABLE),
-        steps=("column weights", "lower bound", "attained", "balance"),
+        steps=("column weights", "lower bound", "attained", "balance", "only those"),
     )
 )
 
@@ -105,7 +106,7 @@ CLASS_MEANS = register(
         r"\sum_i\|h_{k,i}\|^2 = n_k\|\bar h_k\|^2+\sum_i\|h_{k,i}-\bar h_k\|^2",
         source=SOURCE,
         assumptions=(CROSS_ENTROPY, RIDGE),
-        steps=("variance split",),
+        steps=("Jensen", "variance split"),
     )
 )
 
@@ -132,15 +133,15 @@ GLOBAL_ETF = register(
     Claim(
         id="zhu2021.global-etf",
         kind=Kind.THEOREM,
-        statement="Balanced cross-entropy with ridges, with or without bias: every global "
-        "minimiser is a pair of aligned simplex ETFs, with the scale a in closed form (the form "
-        "of a is ours).",
+        statement="Balanced cross-entropy with ridges, without bias or with a free or penalised "
+        "one: every global minimiser is a pair of aligned simplex ETFs and a constant bias, with "
+        "the scale a in closed form (the form of a is ours).",
         formula=r"W\bar H = a\bigl(I-\tfrac1K 11^\top\bigr),\ a=\log(1/\kappa-K+1),\quad "
         r"f^* = \log(1+(K-1)e^{-a})+\kappa(K-1)a",
         source=SOURCE,
         assumptions=(CROSS_ENTROPY, BALANCED, LEARNABLE, RIDGE, BELOW, ETF_FITS),
         rule=_global_etf,
-        steps=("lower bound", "scale", "attained"),
+        steps=("lower bound", "bias", "scale", "attained", "only those"),
         uses=("zhu2021.tangent", "zhu2021.two-factor", "zhu2021.class-means"),
     )
 )
@@ -161,14 +162,14 @@ THRESHOLD = register(
     Claim(
         id="zhu2021.threshold",
         kind=Kind.OURS,
-        statement="If K kappa >= 1 the only minimiser of the balanced ridge model is zero; so the "
-        "ETF exists exactly below K kappa = 1.",
+        statement="If K kappa >= 1 the only minimiser of the balanced ridge model is zero, at any "
+        "d (a free bias is constant); so the ETF exists exactly below K kappa = 1.",
         formula=r"K\kappa\ge1 \implies W=0,\ H=0,\ f^*=\log K",
         source=OURS,
         assumptions=(CROSS_ENTROPY, BALANCED, LEARNABLE, RIDGE, ABOVE),
         rule=_zero,
-        steps=("lower bound", "scale at threshold"),
-        uses=("zhu2021.tangent", "zhu2021.two-factor", "zhu2021.class-means"),
+        steps=("lower bound", "scale at threshold", "only zero"),
+        uses=("zhu2021.global-etf",),
     )
 )
 
