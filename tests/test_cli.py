@@ -65,6 +65,14 @@ def test_nc_of_saved_features(capsys, tmp_path: Path):
     assert 0 < json.loads(out)["metrics"][0]["nc1_quot"] < 0.1
 
 
+def test_a_model_without_theorems_is_told_what_to_do(capsys):
+    model = ["--K", "3", "--n", "3", "2", "1", "squared-error", "weight-decay", "free-bias"]
+    status, _, err = run(capsys, "predict", *model)
+    assert status == 0
+    assert "No theorem's hypotheses hold" in err
+    assert "`ufm solve`" in err
+
+
 def test_predict_lists_the_theorems_that_hold(capsys):
     status, out, _ = run(capsys, "predict", *MODEL, "--json")
     predictions = json.loads(out)["predictions"]
@@ -79,6 +87,11 @@ def test_claims(capsys):
     claims = json.loads(out)
     assert status == 0
     assert len(claims) > 10
+    status, out, _ = run(capsys, "claims", "list", "Refuted", "fang2021", "--json")
+    assert status == 0
+    assert [c["id"] for c in json.loads(out)] == [
+        c["id"] for c in claims if c["status"] == "refuted" and "fang2021" in str(c.values())
+    ]
     status, out, _ = run(capsys, "claims", "show", claims[0]["id"], "--json")
     assert status == 0
     assert json.loads(out)["statement"]
@@ -109,6 +122,10 @@ def test_claims(capsys):
         (("solve", "--K", "3", "no-reg"), "must have a minimiser"),
         (("claims", "show", "fang2021.thm55"), "fang2021"),
         (("certify", "absent.npz"), "absent.npz"),
+        (("claims", "list", "collapse", "xyzzy"), "got collapse xyzzy"),
+        (("runs",), "ufm runs must be followed by one of list, verify, got nothing"),
+        (("completion",), "must be followed by one of bash, zsh, got nothing"),
+        (("claims", "show"), "ufm claims show must be followed by what it is about, got nothing"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -152,6 +169,21 @@ def test_a_point_s_arrays_give_K_and_d(capsys, tmp_path: Path):
     sol = ufm.solve(ufm.Problem(K=4, d=6, n=(1,) * 4, reg=ufm.AverageBudget(E_W=3, E_H=2)))[0]
     np.savez(tmp_path / "point.npz", W=sol.W, H=sol.H)
     assert run(capsys, "certify", str(tmp_path / "point.npz"), *MODEL[2:])[0] == 0
+
+
+def test_a_given_point_s_report_names_the_model_and_its_own_advice(capsys, tmp_path: Path):
+    """`ufm certify` has no --polish: what is advised must be there."""
+    W = ufm.etf(4, 4).numpy().astype("float32")
+    np.savez(tmp_path / "point.npz", W=W, H=W.T)
+    args = [str(tmp_path / "point.npz"), "average-budget", "--E-H", "1", "free-bias"]
+    status, _, err = run(capsys, "certify", *args)
+    assert status == 3
+    for words in ("K=4, d=4, N=4", "CrossEntropy", "E_H=1.0", "FreeBias", "ufm.polish"):
+        assert words in err
+    assert "--polish" not in err
+    np.save(tmp_path / "point.npy", W)
+    status, _, err = run(capsys, "certify", str(tmp_path / "point.npy"))
+    assert (status, "numpy.savez" in err, err.count("\n")) == (2, True, 1)
 
 
 def test_advice_is_given_only_where_something_is_not_certified(capsys):

@@ -101,12 +101,14 @@ class Predict(Model):
 
 @dataclass(frozen=True, kw_only=True)
 class List:
-    """All claims with their computed status.
+    """All claims with their computed status, or those about something.
 
     Attributes:
+        words: Show only claims with all of these words, in any field: fang2021, refuted, collapse.
         json: Print the result as JSON on stdout.
     """
 
+    words: tyro.conf.Positional[tuple[str, ...]] = ()
     json: bool = False
 
 

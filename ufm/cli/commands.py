@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import ufm
@@ -31,6 +32,7 @@ from ufm.cli.files import check_file, check_writable, read_arrays
 from ufm.cli.installed import installation
 from ufm.cli.maps import draw_up
 from ufm.cli.model import Model
+from ufm.problem import NoBias, Problem
 from ufm.runs import Store, default_root
 from ufm.solution import Solution
 from ufm.solvers import polish, solve
@@ -40,10 +42,20 @@ from ufm.theory import predict
 PASSED, NOT_CERTIFIED = 0, 3
 NOT_PROVED = (
     "The gap to the lower bound is not closed: the point may be a saddle or a local optimum, or "
-    "the bound not tight (d below K). Try --polish, more --seeds from a random start, or a larger "
-    "--d."
+    "the bound not tight (d below K). Try `ufm solve` with --polish, with lbfgs --start random and "
+    "more --seeds, or with a larger --d."
 )
-ADVICE = {ufm.Status.CONVERGED: NOT_PROVED, ufm.Status.GIVEN: NOT_PROVED}
+NOT_PROVED_GIVEN = (
+    "The point is for the model above, and its value at most `gap` from the global minimum, if the "
+    "bound is tight (d >= K). Numbers rounded to float32 leave a gap of about 1e-8; in Python "
+    "ufm.polish(solution) takes Newton steps from the point."
+)
+ADVICE = {ufm.Status.CONVERGED: NOT_PROVED, ufm.Status.GIVEN: NOT_PROVED_GIVEN}
+NO_THEOREM = (
+    "No theorem's hypotheses hold for this model. `ufm solve` with the same flags finds and "
+    "certifies its optimum; `ufm claims list` has all theorems, `ufm claims show ID` their "
+    "hypotheses."
+)
 
 
 def run(command: Command) -> int:
@@ -70,8 +82,8 @@ def run(command: Command) -> int:
             return _counts(command)
         case Predict():
             return _predict(command)
-        case Claims(action=List(json=json)):
-            return _claims_list(json=json)
+        case Claims(action=List(words=words, json=json)):
+            return _claims_list(words, json=json)
         case Claims(action=Show(id=claim_id, json=json)):
             return _claims_show(claim_id, json=json)
         case Claims(action=Graph()):
@@ -110,15 +122,29 @@ def _report_certificate(sol: Solution, *, rigorous: bool, json: bool) -> int:
     if json:
         report.json({"version": ufm.__version__, "instances": rows})
     if len(rows) == 1:
+        first = sol[0] if sol.batch_shape else sol
         shown = {key: value for key, value in rows[0].items() if key != "problem" and value != ""}
         shown["bracket"] = [repr(x) for x in shown["bracket"]] or "only with --rigorous"
-        report.record("certificate", shown)
+        report.record("certificate", {"model": _model(first.problem), **shown})
     else:
         names = ("seed", "status", "value", "gap", "margin", "rank", "certified", "bound")
         report.table("certificates", rows, names)
         for advice in sorted({row["advice"] for row in rows if row["advice"]}):
             report.text(advice)
     return PASSED if all(row["certified"] for row in rows) else NOT_CERTIFIED
+
+
+def _model(problem: Problem) -> str:
+    # Names only where a specification holds a whole tree.
+    frame = getattr(problem.classifier, "frame", None)
+    parts = [
+        f"K={problem.K}, d={problem.d}, N={problem.N}",
+        type(problem.loss).__name__,
+        repr(problem.reg),
+        *([repr(problem.bias)] if problem.bias != NoBias() else []),
+        *([f"Fixed({type(frame).__name__})"] if frame is not None else []),
+    ]
+    return "; ".join(parts)
 
 
 def _row(sol: Solution, cert: Certificate, i: int) -> dict:
@@ -185,11 +211,15 @@ def _predict(args: Predict) -> int:
     ]
     if args.json:
         report.json({"problem": encode(problem), "predictions": rows})
-    report.table("theorems that hold here", rows, ("claim", "status", "value", "unique", "says"))
+    if rows:
+        names = ("claim", "status", "value", "unique", "says")
+        report.table("theorems that hold here", rows, names)
+    else:
+        report.text(NO_THEOREM)
     return PASSED
 
 
-def _claims_list(*, json: bool) -> int:
+def _claims_list(words: Sequence[str], *, json: bool) -> int:
     evidence = claims.load_evidence()
     rows = [
         {
@@ -201,6 +231,12 @@ def _claims_list(*, json: bool) -> int:
         }
         for claim in claims.registry().values()
     ]
+    found = [row for row in rows if all(w.lower() in " ".join(row.values()).lower() for w in words)]
+    if not found:
+        raise ValueError(
+            f"words must occur in one of the {len(rows)} claims, got {' '.join(words)}"
+        )
+    rows = found
     if json:
         report.json(rows)
     report.table("claims", rows, ("id", "kind", "status", "statement"))
@@ -281,6 +317,11 @@ def _doctor(args: Doctor) -> int:
 def _read(file: Path, model: Model) -> Solution:
     if file.suffix != ".npz":
         check_file(file)
+        if file.suffix in (".npy", ".pt", ".pth", ".mat", ".csv"):
+            raise ValueError(
+                f"file must be one of `ufm solve --out` or an .npz with W and H, got {file}; "
+                "numpy.savez('point.npz', W=W, H=H) writes one"
+            )
         return Solution.load(file)
     arrays = read_arrays(file, required=("W", "H"))
     if arrays["W"].ndim >= 2:  # else the statement of the problem refuses it

@@ -123,6 +123,12 @@ def reworded(box: str, *, known: Collection[str], page: str) -> str:
         words = _unknown(unknown[1], " ".join(lines), known, page)
     elif missing := re.match(r"Expected one of \{(.*)\}$", words):
         words = f"{page} must be followed by one of {missing[1]}, got nothing"
+    elif needed := re.match(r"Missing from (.*): \{(.*?)\}", words):
+        command, choices = needed.groups()
+        words = f"{command} must be followed by one of {choices.replace(',', ', ')}, got nothing"
+    elif needed := re.match(r"Missing from (.*): [A-Z]+ (.*) \(required\)$", words):
+        words = f"{needed[1]} must be followed by what it is about, got nothing. {needed[2]}"
+        words = words.rstrip(". ")
     elif choice := re.match(
         r"invalid choice '(.*)' for argument '(.*)'. .* one of \((.*)\)", words
     ):
