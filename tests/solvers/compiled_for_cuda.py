@@ -10,6 +10,8 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from ufm._triton.launch import Tile
+from ufm.certificates._certificate import RANK_TOLERANCE
+from ufm.certificates._spectral import TRIAL_ABOVE
 from ufm.certificates.cuda import _average_kernel
 from ufm.certificates.cuda.fused import MAX_SWEEPS
 from ufm.solvers._line_search import ARMIJO, MAX_IDLE, MAX_SHRINKS, SHRINK
@@ -20,7 +22,9 @@ from ufm.status import RUNNING, Status
 
 
 K, d = 10, 9
-INTEGERS = ("code_pointer", "steps_pointer", "evaluations_pointer", "counter_pointer")
+INTEGERS = (
+    "code_pointer", "steps_pointer", "evaluations_pointer", "counter_pointer", "whole_pointer",
+)  # fmt: skip
 HOPPER = GPUTarget("cuda", 90, 32)
 tile = Tile.of(K, d)
 SIZES = {"K": K, "d": d, "KP": tile.KP, "DP": tile.DP}
@@ -30,7 +34,11 @@ MINIMISE = SIZES | {
     "CONVERGED": Status.CONVERGED.code, "OUT_OF_STEPS": Status.MAX_STEPS.code,
     "STALLED": Status.STALLED.code, "NONFINITE": Status.NONFINITE.code,
 }  # fmt: skip
-BOUND = SIZES | {"MAX_SWEEPS": MAX_SWEEPS, "KEEP_Y": True}
+BOUND = SIZES | {
+    "MAX_SWEEPS": MAX_SWEEPS, "KEEP_Y": False, "EVIDENCE": False, "TRIAL_ABOVE": TRIAL_ABOVE,
+    "RANK_TOLERANCE": RANK_TOLERANCE,
+}  # fmt: skip
+PROVE = BOUND | {"KEEP_Y": True, "EVIDENCE": True}
 
 
 def compiled(kernel, constants: dict, **options: int) -> dict:
@@ -50,6 +58,7 @@ json.dump(
     {
         "minimise": compiled(_lbfgs_kernel.minimise, MINIMISE, num_warps=WARPS, maxnreg=REGISTERS),
         "bound": compiled(_average_kernel.bound, BOUND, num_warps=WARPS, maxnreg=REGISTERS),
+        "prove": compiled(_average_kernel.bound, PROVE, num_warps=WARPS, maxnreg=REGISTERS),
     },
     sys.stdout,
 )

@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from tolerances import CERTIFIED, SOLVED
+from tolerances import CERTIFIED, EXACT, SOLVED
 
 import ufm
 from ufm import _pieces
 from ufm._pieces import free_bytes
+from ufm.certificates import _fused
 from ufm.certificates.cuda.fused import bound_average
 from ufm.objective import Objective
 from ufm.solvers._feasible import into_budgets
@@ -80,6 +81,30 @@ def test_solve_takes_the_kernel_by_itself_and_its_certificate_agrees(monkeypatch
     assert proof.Y is not None
     clipped = torch.tensor(["clip" in text for text in cert.bound])
     torch.testing.assert_close(proof.Y.cpu()[clipped], cert.Y.cpu()[clipped], rtol=0, atol=SOLVED)
+
+
+def test_certify_takes_the_kernel_and_finds_the_evidence_of_the_tensors(monkeypatch):
+    calls = []
+    original = _fused.prove_average
+    monkeypatch.setattr(_fused, "prove_average", lambda *a: calls.append(1) or original(*a))
+    sol = ufm.solve(problems(64), device="cuda")
+    noise = (
+        1
+        + 1e-3 * torch.randn_like(sol.W) * (torch.arange(64, device="cuda") % 4 == 3)[:, None, None]
+    )
+    sol = replace(sol, point=sol.point._replace(W=sol.W * noise))
+    cert, tensors = ufm.certify(sol), ufm.certify(sol, engine="tensors")
+    assert calls
+    assert cert.gap.is_cuda
+    assert cert.bound == tensors.bound  # trial ranks included
+    for name in ("primal", "raw_gap", "infeasibility", "stationarity", "dual", "gap", "rank"):
+        torch.testing.assert_close(
+            getattr(cert, name), getattr(tensors, name), rtol=1e-9, atol=EXACT
+        )
+    for name in ("Y", "multipliers"):  # eigenvectors of clusters are nobody's
+        torch.testing.assert_close(getattr(cert, name), getattr(tensors, name), rtol=0, atol=SOLVED)
+    for i in (0, 3, 63):
+        assert torch.equal(ufm.certify(sol[i]).gap, cert[i].gap)
 
 
 def test_kernel_certifies_almost_all_of_a_large_batch():

@@ -12,6 +12,8 @@ from ufm._typing import Bool, Float, Int, Tensor
 
 # Gate of the refined gap, relative to max(1, |primal|), and of the infeasibility.
 GATE = 1e-10
+# Singular values of the logits below this share of their scale do not count towards the rank.
+RANK_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)

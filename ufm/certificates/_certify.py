@@ -10,7 +10,7 @@ import torch
 from ufm._linalg import centre_columns
 from ufm._pieces import pieces
 from ufm._typing import Float, Int, Tensor
-from ufm.certificates._certificate import Certificate, joined
+from ufm.certificates._certificate import RANK_TOLERANCE, Certificate, joined
 from ufm.certificates._dual import Bound, dual_value, finite_or_zero, zero_bound
 from ufm.certificates._fused import fused_certificate, is_fused
 from ufm.certificates._means import Means, Reduced, reduce_point
@@ -38,8 +38,6 @@ from ufm.solution import Solution
 
 # K x K matrices alive at once while an instance is certified, its point and products included.
 FLOAT, MATRICES = 8, 40
-# Singular values of the logits below this share of their scale do not count towards the rank.
-RANK_TOLERANCE = 1e-6
 
 
 def certify(
@@ -51,9 +49,9 @@ def certify(
         sol: Anybody's point: a batch or a single instance, on samples or class means.
         rigorous: Whether to also prove a bracket in ball arithmetic (needs python-flint, the extra
             ``rigorous``).
-        engine: Who computes: ``"auto"`` takes compiled code (extra ``fast``) for small problems of
-            cross-entropy with average budgets, which finds the same numbers to rounding;
-            ``"tensors"`` never does.
+        engine: Who computes: ``"auto"`` takes compiled code (extra ``fast``; Triton on CUDA) for
+            small problems of cross-entropy with average budgets, which finds the same numbers to
+            rounding; ``"tensors"`` never does.
 
     Returns:
         A certificate of the batch shape of ``sol``. `passed` is the gate; ``bound`` says how good a
