@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import polars as pl
 from matplotlib.colors import LogNorm
@@ -17,6 +20,8 @@ SHOWN = ("balanced", "caterpillar")
 GAMMA, LARGEST = 2.0, 32.0
 # Angles below this many degrees are drawn alike.
 FLOOR = 1e-4
+# Contours in degrees, and the weights at which they are labelled.
+LABELS = {0.01: 0.6, 0.1: 0.45, 1.0: 0.3, 5.0: 0.15}
 
 
 def stated(tree: str, size: int) -> AngleMap:
@@ -64,6 +69,24 @@ def caption(rows: pl.DataFrame) -> str:
     )
 
 
+def label_points(x: Any, y: Any, angle: Any) -> Iterator[tuple[float, float]]:
+    """Where the contours are labelled: on their falling side, each at a height of its own.
+
+    Args:
+        x: Feature norms.
+        y: Weights.
+        angle: Angles, a row for each weight.
+
+    Yields:
+        A point of each contour that reaches its height.
+    """
+    for level, height in LABELS.items():
+        row = int(np.abs(y - height).argmin())
+        beyond = np.flatnonzero(angle[row] > level)
+        if beyond.size and beyond[-1] + 1 < len(x):
+            yield float(x[beyond[-1]]), float(y[row])
+
+
 @figure(
     "angle-map",
     title="Where the mixed loss leaves the hierarchy-aware frame",
@@ -88,10 +111,10 @@ def draw(rows: pl.DataFrame, axes: Axes) -> None:
         x, y = (np.sort(rows.filter(tree=tree)[name].unique()) for name in AngleMap.names)
         if min(angle.shape) > 1:
             lines = panel.contour(
-                x, y, angle, [0.01, 0.1, 1, 5], colors=["white", "white", "white", "black"],
+                x, y, angle, list(LABELS), colors=["white", "white", "white", "black"],
                 linewidths=0.6,
             )  # fmt: skip
-            panel.clabel(lines, [0.1, 1, 5], fmt="%g", fontsize=7)
+            panel.clabel(lines, fmt="%g", fontsize=7, manual=list(label_points(x, y, angle)))
         panel.set_title(f"{tree} tree")
         panel.set_xlabel(r"feature norm $\rho$")
         panel.set_xticks([0.5, 1, 2, 4, 8, 16, 32], ["0.5", "1", "2", "4", "8", "16", "32"])

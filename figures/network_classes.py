@@ -116,6 +116,7 @@ def draw(rows: pl.DataFrame, axes: Axes) -> None:
     sizes = [label.get_text() for label in axes["fashion-lt"].get_xticklabels()]
     labels = [f"{name}\n{size}" for name, size in zip(garments, sizes, strict=True)]
     axes["fashion-lt"].set_xticklabels(labels)
+    axes["digits-lt"].set_title("test accuracy (%)")
     axes["digits-lt"].set_ylabel("digits")
     axes["fashion-lt"].set_ylabel("Fashion")
 

@@ -180,7 +180,7 @@ def draw_limits(rows: pl.DataFrame, axes) -> None:
             markerfacecolor="white",
         )  # fmt: skip
     axes.axhline(1, color=GREY, linewidth=0.9, linestyle=":")
-    axes.annotate("end of the grid", (8, 1), xytext=(0, 2), textcoords="offset points", ha="right")
+    axes.annotate("end of the grid", (8, 1), xytext=(0, 4), textcoords="offset points", ha="right")
     axes.set_yscale("log")
     axes.set_ylim(6e-3, 12)
     axes.set_ylabel("most negative similarity, $-s$")

@@ -14,13 +14,25 @@ GREEK = {
 }  # fmt: skip
 _GREEK = re.compile(rf"(?<![\w.])(?<!\w-)({'|'.join(GREEK)})(?=_|\b)(?![-.]\w)")
 # After escaping, so that angle brackets are entities.
-_SIGNS = (("&gt;=", "≥"), ("&lt;=", "≤"), ("-&gt;", "→"), (" - ", " − "))
+_SIGNS = (
+    ("&gt;=", "≥"), ("&lt;=", "≤"), ("-&gt;", "→"), ("!=", "≠"), ("+-", "±"), (" - ", " − "),
+)  # fmt: skip
+_ROOT = re.compile(r"\bsqrt(?=[(\d]|\s\d)\s?")
+_TIMES = re.compile(r"(?<=[\dK]) x (?=\d?K|\d)")
+# 1e-5, 2.4e-16; a mantissa of one is not written.
+_SCIENTIFIC = re.compile(r"(?<![\w.])(\d(?:\.\d+)?)e([-+]?\d{1,3})(?![\w.]\w)")
 _SUBSCRIPT = re.compile(
-    r"((?<![A-Za-z0-9_])[A-Za-zα-ω]{1,2}|[|)])_(op|\*|[A-Za-z0-9]{1,3}(?![A-Za-z0-9_]))"
+    r"((?<![A-Za-z0-9_])(?:[A-Za-zα-ω]{1,2}|sum|max|min)|[|)])_"
+    r"(?:\{([^{}]{1,12})\}|(op|\*|[A-Za-z0-9]{1,3}(?![A-Za-z0-9_])))"
 )
-_POWER = re.compile(r"(?<=[\w|)])\^(?:\(([^()]{1,8})\)|([-−]?\w+|\*))")
+_POWER = re.compile(
+    r"(?<=[\w|)>])\^(?:\(((?:[^()]|\([^()]*\)){1,40})\)|\{([^{}]{1,40})\}|([-−]?\w+|\*))"
+)
 # A sign before a term, and a difference such as K-1; not the hyphen of CIFAR-10 or multi-center.
-_MINUS = re.compile(r"(?<=[\s(=\[|^])-(?=[\w(])|(?<=\b[A-Za-z])-(?=\d)|(?<=\))-(?=\d)|^-(?=\d)")
+_MINUS = re.compile(
+    r"(?<=[\s(=\[|^{])-(?=[\w(√]|&lt;)|(?<=\b[A-Za-z])-(?=\d)|(?<=\))-(?=\d)|^-(?=\d|&lt;)"
+    r"|(?<=[(|]\d)-(?=[a-zI]\b)|(?:(?<=&#39;)|(?<=\b[A-Z]))-(?=I\b)"
+)
 
 
 def prose(text: str) -> Markup:
@@ -42,7 +54,16 @@ def _typeset(escaped: str) -> str:
     plain = escaped
     for written, sign in _SIGNS:
         plain = plain.replace(written, sign)
+    plain = _SCIENTIFIC.sub(_scientific, plain)
+    plain = _TIMES.sub(" × ", _ROOT.sub("√", plain))
     plain = _MINUS.sub("−", plain)
     plain = _GREEK.sub(lambda m: GREEK[m[1]], plain)
-    plain = _SUBSCRIPT.sub(r"\1<sub>\2</sub>", plain)
-    return _POWER.sub(lambda m: f"<sup>{m[1] or m[2]}</sup>", plain)
+    plain = _SUBSCRIPT.sub(lambda m: f"{m[1]}<sub>{m[2] or m[3]}</sub>", plain)
+    return _POWER.sub(lambda m: f"<sup>{m[1] or m[2] or m[3]}</sup>", plain)
+
+
+def _scientific(match: re.Match[str]) -> str:
+    mantissa, exponent = match[1], str(int(match[2])).replace("-", "−")
+    return (
+        f"10<sup>{exponent}</sup>" if mantissa == "1" else f"{mantissa} · 10<sup>{exponent}</sup>"
+    )

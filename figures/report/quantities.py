@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 
 SMALL = 1e-4
 DIGITS = 4
+# What a number of a network is followed by, with the same name before: half of its interval.
+SPREAD = " +-"
+# The checks of predictions are one function for all claims, which names its numbers in a word.
+PREDICTED = {
+    "gap": "largest certified gap",
+    "value": "error of the predicted value",
+    "geometry": "error of the predicted geometry",
+}
 
 
 def evidence_number(value: float) -> str:
@@ -22,6 +31,45 @@ def evidence_number(value: float) -> str:
     if 0 < value <= SMALL and math.isclose(exponent := math.log10(value), round(exponent)):
         return f"≤ {_power(round(exponent))}"
     return f"{value:.6g}"
+
+
+def readings(check: str, numbers: Mapping[str, float]) -> Iterator[tuple[str, str]]:
+    """The numbers of a piece of evidence, each with its name and its interval.
+
+    Args:
+        check: Name of the check that measured them.
+        numbers: As recorded.
+
+    Yields:
+        Name and text.
+    """
+    names = PREDICTED if check.startswith("predictions.") else {}
+    for name, value in numbers.items():
+        if name.endswith(SPREAD):
+            continue
+        text = evidence_number(value)
+        if (half := numbers.get(name + SPREAD)) is not None:
+            text = f"{value:.{DIGITS}g} ± {half:.2g}"
+        yield names.get(name, name), signed(text)
+
+
+def signed(text: str) -> str:
+    """A number with a minus sign and a power of ten as they are printed.
+
+    Args:
+        text: As Python writes it.
+
+    Returns:
+        Such as ``−2.4 · 10⁻⁵``.
+    """
+    parts = text.split(" ± ")
+    return " ± ".join(_written(part) for part in parts)
+
+
+def _written(text: str) -> str:
+    mantissa, _, exponent = text.partition("e")
+    mantissa = mantissa.replace("-", "−", 1)
+    return f"{mantissa} · {_power(int(exponent))}" if exponent else mantissa
 
 
 def quantity(value: Any) -> str:

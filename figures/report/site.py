@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
 from figures.report import entries as _entries
 from figures.report import explore, quantities, tables, turning
@@ -16,6 +17,7 @@ from figures.report.entries import ANY, MISSED, WITNESSES, Entry
 from figures.report.examples import example
 from figures.report.formulas import mathml
 from figures.report.gallery import Shown, gallery
+from figures.report.proofs import proofs
 from figures.report.prose import prose
 from ufm.claims import ClaimStatus
 from ufm.runs import write_atomic
@@ -157,6 +159,7 @@ def claim_pages(pages: jinja2.Environment, found: Mapping[str, Entry]) -> Pages:
     return {
         f"claims/{id}.html": render(
             pages, "claim.html", root="../", entry=entry, example=example(entry.claim),
+            proofs=proofs(),
             source=known.get(entry.claim.source.key, Paper(entry.claim.source.key)),
         )
         for id, entry in found.items()
@@ -188,6 +191,19 @@ def facets(found: Iterable[Entry]) -> dict[str, list[tuple[str, str]]]:
     }
 
 
+def heading(name: str) -> Markup:
+    """A column of a benchmark as a reader expects it.
+
+    Args:
+        name: As recorded.
+
+    Returns:
+        HTML.
+    """
+    words = name.replace("us an ", "µs an ").replace("_", " ").replace("peak mb", "peak MB")
+    return prose(words)
+
+
 def environment(shared: Mapping[str, Any]) -> jinja2.Environment:
     """Templates with the filters and values that all pages share.
 
@@ -208,14 +224,14 @@ def environment(shared: Mapping[str, Any]) -> jinja2.Environment:
     pages.filters |= {
         "mathml": mathml,
         "prose": prose,
+        "heading": heading,
         "quantity": quantities.quantity,
-        "evidence_number": quantities.evidence_number,
-        "digits": lambda value: f"{value:.10g}",
+        "digits": lambda value: quantities.signed(f"{value:.10g}"),
         "sentence": lambda text: f"{text[:1].upper()}{text[1:].rstrip('.')}.",
     }
     pages.globals |= {
         "navigation": NAVIGATION, "root": "", "page": "", "origin": _entries.origin,
-        "address": _entries.address, **shared,
+        "address": _entries.address, "readings": quantities.readings, **shared,
     }  # fmt: skip
     return pages
 

@@ -20,6 +20,7 @@ from figures.report import origins
 BENCHMARKS = origins.ROOT / "benchmarks" / "results"
 PAGE = origins.ROOT / "docs" / "networks.md"
 HASH = 7
+NONE = "—"
 _GEOMETRY = re.compile(r"<!-- geometry (\S+) -->\n(.*?)<!-- end -->", re.DOTALL)
 
 
@@ -182,15 +183,23 @@ def _networks(table: Published, root: Path) -> Networks:
             (),
             str(error),
         )
+    rows = [tuple(_shown(cell) for cell in cells(line, table)) for line in made]
+    # No column for what nobody published; a table that waits for its runs keeps all of them.
+    waits = not any(line.seeds for line in made)
+    kept = [j for j, column in enumerate(zip(*rows, strict=True)) if waits or {*column} != {NONE}]
     return Networks(
         name=table.name,
         title=table.title,
-        header=tuple(header(table)),
-        rows=tuple(tuple(cells(line, table)) for line in made),
+        header=tuple(header(table)[j] for j in kept),
+        rows=tuple(tuple(row[j] for j in kept) for row in rows),
         ran=tuple(bool(line.seeds) for line in made),
         notes=tuple(notes(table)),
         runs=runs,
     )
+
+
+def _shown(cell: str) -> str:
+    return NONE if cell in ("", "-") else cell
 
 
 def _runs(made: Sequence[Line], root: Path) -> tuple[Run, ...]:

@@ -10,10 +10,11 @@ import pytest
 
 from figures.report import origins
 from figures.report.bibliography import Paper, papers
-from figures.report.examples import code, example
+from figures.report.examples import code, example, listed
 from figures.report.formulas import mathml, parts
+from figures.report.proofs import parse, proofs
 from figures.report.prose import prose
-from figures.report.quantities import evidence_number, quantity
+from figures.report.quantities import evidence_number, quantity, readings
 from proofs_check.catalogue import CASES
 from ufm import claims
 
@@ -74,13 +75,19 @@ def test_an_unknown_command_is_refused():
         ("K_A, K_B >= 2", "K<sub>A</sub>, K<sub>B</sub> ≥ 2"),
         ("d >= K - 1", "d ≥ K − 1"),
         ("|G D^(-1/2)|_op <= x", "|G D<sup>−1/2</sup>|<sub>op</sub> ≤ x"),
-        ("sqrt(lam_W lam_H)", "sqrt(λ<sub>W</sub> λ<sub>H</sub>)"),
+        ("sqrt(lam_W lam_H)", "√(λ<sub>W</sub> λ<sub>H</sub>)"),
+        ("e^(sqrt 2 tau/(K-1))", "e<sup>√2 τ/(K−1)</sup>"),
+        ("sum_{j != k} e^{z_j}", "sum<sub>j ≠ k</sub> e<sup>z<sub>j</sub></sup>"),
+        ("m_{l+1}, 2K x 2K, x = 0", "m<sub>l+1</sub>, 2K × 2K, x = 0"),
+        ("1e-4, 2.4e-16, 5e4", "10<sup>−4</sup>, 2.4 · 10<sup>−16</sup>, 5 · 10<sup>4</sup>"),
+        ("1.5 +- .2, d1e5", "1.5 ± .2, d1e5"),
+        ("-<G,Z> and (Q'-I)(1-s)", "−&lt;G,Z&gt; and (Q&#39;−I)(1−s)"),
         ("cosine -1/(K-1), those of -G", "cosine −1/(K−1), those of −G"),
         ("CIFAR-10 by ResNet-32, q-th powers", "CIFAR-10 by ResNet-32, q-th powers"),
         ("pi_k > mu", "π<sub>k</sub> &gt; μ"),
         ("a <b> & c", "a &lt;b&gt; &amp; c"),
         ("step_weights and multi-center", "step_weights and multi-center"),
-        ("a^q + 1e-10", "a<sup>q</sup> + 1e-10"),
+        ("a^q + 1e-10", "a<sup>q</sup> + 10<sup>−10</sup>"),
         ("<G,Z> is -lam |Z|_*", "&lt;G,Z&gt; is −λ |Z|<sub>*</sub>"),
         ("`a_b >= 1` at pi_B", "<code>a_b &gt;= 1</code> at π<sub>B</sub>"),
         ("R_0 is R_1", "R<sub>0</sub> is R<sub>1</sub>"),
@@ -105,6 +112,45 @@ def test_recorded_errors_are_bounds_and_quantities_are_numbers(value, text):
 )  # fmt: skip
 def test_quantities_of_tables(value, text):
     assert quantity(value) == text
+
+
+def test_readings_have_their_intervals_and_names():
+    numbers = {"rise": -0.11655, "rise +-": 0.0793884, "error": 1e-12, "z": -5e-5}
+    assert list(readings("networks.rise", numbers)) == [
+        ("rise", "−0.1166 ± 0.079"), ("error", "≤ 10⁻¹²"), ("z", "−5 · 10⁻⁵"),
+    ]  # fmt: skip
+    assert list(readings("predictions.x", {"value": 1e-12})) == [
+        ("error of the predicted value", "≤ 10⁻¹²")
+    ]
+
+
+def test_every_proof_is_read_from_its_page():
+    found = proofs()
+    symbolic = {e.check for e in claims.load_evidence() if e.kind is claims.EvidenceKind.SYMBOLIC}
+    assert symbolic <= set(found)
+    assert all(found[name].equations for name in symbolic)
+
+
+def test_a_proof_has_its_equations_in_order():
+    page = "\n".join([
+        "## a.b", "### Proof `a.check`", "", "Symbols: $K$ integer.", "",
+        r"1. with |Z|\_\* \<= x", "", "   $$",
+        r"   \begin{aligned} a &= b \\ &= c \end{aligned}", "   $$", "",
+        "2. the code (limit)", "",
+        r"   Compared with the code at 8 points, $K \in [2, 3], x \in [0, 1]$; it gives", "",
+        "   From `f(x)` and `g(x)`, which are the same once written down:", "",
+        "   $$", "   " + "x + " * 200 + "y", "   $$", "",
+        "Altered, each of these terms makes the proof fail:", "", "1. not a step",
+    ])  # fmt: skip
+    proof = parse(page, "docs/proofs/a.md")["a.check"]
+    first, second = proof.equations
+    assert "integer" in proof.symbols
+    assert first.text == "with |Z|<sub>*</sub> ≤ x"
+    assert first.latex == r"a = b \quad = c"
+    assert second.notes[1] == "both sides are"
+    assert second.notes[0].count("<math") == 2
+    assert second.long
+    assert not first.long
 
 
 def test_papers_have_their_accents_and_short_names(tmp_path):
@@ -148,6 +194,12 @@ def test_an_example_is_the_prediction_on_a_problem_of_the_catalogue():
     assert found.value == claim.predict(case.problem).value
     assert found.cases == sum(claim.applies(c.problem) for c in CASES)
     assert example(claims.get("fang2021.nuclear")) is None
+
+
+def test_numbers_of_a_prediction_are_named_in_words():
+    assert listed({"inner_product": 2.0, "R_0": -1.5}) == {"inner product": "2", "R_0": "−1.5"}
+    assert listed({"bound_0": 0.1, "bound_1": 0.1}) == {"bound": "0.1 for each of 2"}
+    assert listed({"level_1": 0.1, "level_2": 0.2}) == {"level 1": "0.1", "level 2": "0.2"}
 
 
 def test_a_problem_is_shown_as_the_code_that_makes_it():

@@ -43,7 +43,7 @@
     const plot = Plot.axes(profile, {
       height: 300,
       x: { from: 0, to: DECADES, ticks: Plot.powers(0, DECADES), label: "imbalance ratio R, at this energy" },
-      y: { from: -0.6, to: 1.3, ticks: [-0.5, 0, 0.5, 1].map((v) => [v, String(v)]), label: "cosine, norms" },
+      y: { from: -0.6, to: 1.3, ticks: [-0.5, 0, 0.5, 1].map((v) => [v, String(v).replace("-", "−")]), label: "cosine, norms, probability" },
     });
     const points = Array.from({ length: STEPS }, (_, i) => (i / (STEPS - 1)) * DECADES);
     const optima = points.map((x) => Step.optimum(A, B, x * LN10, tau));

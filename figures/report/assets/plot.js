@@ -11,6 +11,16 @@ const Plot = (function () {
     return element;
   }
 
+  let plots = 0;
+
+  /* A label with its subscripts: n_A / n_B. */
+  function label(parent, attributes, text) {
+    const element = add(parent, "text", attributes);
+    text.split(/_([A-Za-z0-9]+)/).forEach((part, i) => {
+      if (part) add(element, "tspan", i % 2 ? { dy: 4, "font-size": "10px" } : i ? { dy: -4 } : {}, part);
+    });
+  }
+
   /* Clear an svg and draw axes; x and y are { from, to, ticks: [[value, text], ...], label }. */
   function axes(svg, { x, y, height }) {
     const width = Math.max(svg.clientWidth, 240);
@@ -26,7 +36,10 @@ const Plot = (function () {
         y.from + ((bottom - py) / (bottom - MARGIN.top)) * (y.to - y.from),
       ],
     };
-    const data = add(svg, "g", {}), frame = add(svg, "g", { class: "frame" });
+    // Curves leave the plot where they leave its range; they are not laid along its edge.
+    const id = `inside-${++plots}`, inner = { x: MARGIN.left, y: MARGIN.top, width: right - MARGIN.left, height: bottom - MARGIN.top };
+    add(add(svg, "clipPath", { id }), "rect", { ...inner, y: inner.y - 2, height: inner.height + 3 });
+    const data = add(svg, "g", { "clip-path": `url(#${id})` }), marks = add(svg, "g", {}), frame = add(svg, "g", { class: "frame" });
     add(frame, "path", { d: `M${MARGIN.left} ${MARGIN.top}V${bottom}H${right}` });
     const every = Math.ceil((x.ticks.length * 46) / (right - MARGIN.left));
     x.ticks.forEach(([value, text], i) => {
@@ -38,19 +51,17 @@ const Plot = (function () {
       add(frame, "path", { d: `M${MARGIN.left} ${at.y(value)}h-5` });
       add(frame, "text", { x: MARGIN.left - 8, y: at.y(value) + 4, "text-anchor": "end" }, text);
     }
-    add(frame, "text", { x: (MARGIN.left + right) / 2, y: height - 8, "text-anchor": "middle" }, x.label);
+    label(frame, { x: (MARGIN.left + right) / 2, y: height - 8, "text-anchor": "middle" }, x.label);
     const middle = (MARGIN.top + bottom) / 2;
-    add(frame, "text", { x: 14, y: middle, "text-anchor": "middle", transform: `rotate(-90 14 ${middle})` }, y.label);
+    label(frame, { x: 14, y: middle, "text-anchor": "middle", transform: `rotate(-90 14 ${middle})` }, y.label);
     const inside = (points) => points.filter(([a, b]) => isFinite(a) && isFinite(b));
-    const clip = (v, { from, to }) => Math.min(Math.max(v, from), to);
-    const steps = (points) =>
-      inside(points).map(([a, b]) => `${at.x(clip(a, x)).toFixed(1)} ${at.y(clip(b, y)).toFixed(1)}`).join("L");
+    const steps = (points) => inside(points).map(([a, b]) => `${at.x(a).toFixed(1)} ${at.y(b).toFixed(1)}`).join("L");
     return {
       at,
       line: (points, style) => points.length && add(data, "path", { d: "M" + steps(points), class: "line " + style }),
       area: (points, style) => points.length && add(data, "path", { d: "M" + steps(points) + "Z", class: "area " + style }),
-      dot: (a, b, style) => add(data, "circle", { cx: at.x(a), cy: at.y(b), r: 7, class: "dot " + style }),
-      text: (a, b, text) => add(data, "text", { x: at.x(a), y: at.y(b), class: "label" }, text),
+      dot: (a, b, style) => add(marks, "circle", { cx: at.x(a), cy: at.y(b), r: 7, class: "dot " + style }),
+      text: (a, b, text) => add(marks, "text", { x: at.x(a), y: at.y(b), class: "label" }, text),
     };
   }
 
