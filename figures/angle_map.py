@@ -21,7 +21,7 @@ GAMMA, LARGEST = 2.0, 32.0
 # Angles below this many degrees are drawn alike.
 FLOOR = 1e-4
 # Contours in degrees, and the weights at which they are labelled.
-LABELS = {0.01: 0.6, 0.1: 0.45, 1.0: 0.3, 5.0: 0.15}
+LABELS = {0.01: 0.8, 0.1: 0.55, 1.0: 0.35, 5.0: 0.15}
 
 
 def stated(tree: str, size: int) -> AngleMap:

@@ -16,8 +16,10 @@ _GREEK = re.compile(rf"(?<![\w.])(?<!\w-)({'|'.join(GREEK)})(?=_|\b)(?![-.]\w)")
 # After escaping, so that angle brackets are entities.
 _SIGNS = (
     ("&gt;=", "≥"), ("&lt;=", "≤"), ("-&gt;", "→"), ("!=", "≠"), ("+-", "±"), (" - ", " − "),
+    (" * ", " · "), ("Ln ", "ln "),
 )  # fmt: skip
 _ROOT = re.compile(r"\bsqrt(?=[(\d]|\s\d)\s?")
+_BARE = re.compile(r"√\((\w)\)")
 _TIMES = re.compile(r"(?<=[\dK]) x (?=\d?K|\d)")
 # 1e-5, 2.4e-16; a mantissa of one is not written.
 _SCIENTIFIC = re.compile(r"(?<![\w.])(\d(?:\.\d+)?)e([-+]?\d{1,3})(?![\w.]\w)")
@@ -30,8 +32,8 @@ _POWER = re.compile(
 )
 # A sign before a term, and a difference such as K-1; not the hyphen of CIFAR-10 or multi-center.
 _MINUS = re.compile(
-    r"(?<=[\s(=\[|^{])-(?=[\w(√]|&lt;)|(?<=\b[A-Za-z])-(?=\d)|(?<=\))-(?=\d)|^-(?=\d|&lt;)"
-    r"|(?<=[(|]\d)-(?=[a-zI]\b)|(?:(?<=&#39;)|(?<=\b[A-Z]))-(?=I\b)"
+    r"(?<=[\s(=\[|^{])-(?=[\w(√|]|&lt;)|(?<=\b[A-Za-z])-(?=\d)|(?<=\))-(?=\d)|^-(?=\w|&lt;)"
+    r"|(?<=[(|]\d)-(?=(?:[a-zI]|alpha|lam)\b)|(?:(?<=&#39;)|(?<=\b[A-Z]))-(?=I\b)"
 )
 
 
@@ -55,7 +57,7 @@ def _typeset(escaped: str) -> str:
     for written, sign in _SIGNS:
         plain = plain.replace(written, sign)
     plain = _SCIENTIFIC.sub(_scientific, plain)
-    plain = _TIMES.sub(" × ", _ROOT.sub("√", plain))
+    plain = _TIMES.sub(" × ", _BARE.sub(r"√\1", _ROOT.sub("√", plain)))
     plain = _MINUS.sub("−", plain)
     plain = _GREEK.sub(lambda m: GREEK[m[1]], plain)
     plain = _SUBSCRIPT.sub(lambda m: f"{m[1]}<sub>{m[2] or m[3]}</sub>", plain)

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from figures.report import entries as _entries
 from figures.report import explore, quantities, tables, turning
 from figures.report.bibliography import Paper, papers
+from figures.report.corrections import REASONS
 from figures.report.entries import ANY, MISSED, WITNESSES, Entry
 from figures.report.examples import example
 from figures.report.formulas import mathml
@@ -231,7 +232,8 @@ def environment(shared: Mapping[str, Any]) -> jinja2.Environment:
     }
     pages.globals |= {
         "navigation": NAVIGATION, "root": "", "page": "", "origin": _entries.origin,
-        "address": _entries.address, "readings": quantities.readings, **shared,
+        "address": _entries.address, "readings": quantities.readings,
+        "reasons": REASONS, **shared,
     }  # fmt: skip
     return pages
 

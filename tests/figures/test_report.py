@@ -14,6 +14,7 @@ from PIL import Image
 
 from figures.report import entries as _entries
 from figures.report import site
+from figures.report.corrections import REASONS
 from figures.report.entries import ANY
 from figures.report.gallery import Shown, Source, gallery
 from ufm import claims
@@ -196,6 +197,10 @@ def test_every_statement_that_fails_is_in_the_catalogue_with_what_holds_instead(
         assert (pages["corrections.html"].ids[claim.id] == 1) == claim.fails
         if claim.repaired_by:
             assert f'href="claims/{claim.repaired_by}.html"' in text
+
+
+def test_only_false_statements_have_reasons():
+    assert {id for id in REASONS if not claims.get(id).fails} == set()
 
 
 def test_a_failed_check_is_shown_as_failed(tmp_path, monkeypatch):
