@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import hashlib
 import html
 import os
 import re
@@ -92,6 +93,15 @@ html_copy_source = False
 
 generate.write(HERE / "generated")
 
+
+def _digest_of_code() -> str:
+    """What executed pages depend on besides themselves: the package."""
+    digest = hashlib.sha256()
+    for file in sorted((ROOT / "ufm").rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
 _CITATION = re.compile(r"\[([a-z]+\d{4}[a-z]*)\]_")
 _LINK = re.compile(r"\[([^\]\[]+)\]\(([^)#:\s]+)(#[^)]*)?\)")
 _GLOB = re.compile(r"^(\S*\*\S*)\n", re.MULTILINE)
@@ -102,6 +112,16 @@ _SHAPED = re.compile(
 _QUALIFIED = re.compile(
     r"~?\b(?:torch|ufm|collections\.abc|typing|pathlib|fractions)\.(?:\w+\.)*(?=\w)"
 )
+
+
+def stale(app, env, added, changed, removed) -> list[str]:
+    """Pages to execute again: all with code, where the package changed since they were."""
+    digest = _digest_of_code()
+    before, env.ufm_digest = getattr(env, "ufm_digest", None), digest
+    if before == digest:
+        return []
+    pages = sorted(set(env.found_docs) - set(added))
+    return [page for page in pages if "{code-cell}" in Path(env.doc2path(page)).read_text("utf-8")]
 
 
 def cite(app, what, name, obj, options, lines: list[str]) -> None:
@@ -164,5 +184,6 @@ def setup(app) -> None:
     """Connect the above."""
     app.connect("autodoc-process-docstring", cite)
     app.connect("autodoc-process-signature", readable)
+    app.connect("env-get-outdated", stale)
     app.connect("source-read", say_paths)
     app.add_html_math_renderer("mathml", (visit_inline, None), (visit_display, None))

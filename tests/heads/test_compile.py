@@ -82,3 +82,34 @@ def test_every_head_and_loss_compiles_as_one_graph():
         [sys.executable, "-W", "error", "-c", PROGRAM], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+EXPORTS = """
+import warnings
+
+import torch
+from torch import nn
+
+from ufm.geometry import Exponential, HAFrame, MultiCenter
+from ufm.heads import ETFHead, HAFrameHead, MultiCenterHead
+from ufm.hierarchy import Tree
+
+torch.set_num_threads(1)
+frame = HAFrame(Tree.from_nested([[0, 1], [2, 3]]), Exponential(2.0))
+x, batch = torch.randn(6, 5), torch.export.Dim("batch")
+for head in (ETFHead(8, 4), HAFrameHead(8, frame), MultiCenterHead(8, MultiCenter((1, 2), 0.2))):
+    net = nn.Sequential(nn.Linear(5, 8), head).eval()
+    program = torch.export.export(net, (x,), dynamic_shapes=({0: batch},))
+    assert torch.equal(program.module()(x[:3]), net(x[:3]))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning)  # torch's own, of tracing
+        traced = torch.jit.trace(net, x)
+    assert torch.equal(traced(x[:3]), net(x[:3]))
+"""
+
+
+def test_exported_and_traced_networks_take_any_batch():
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", EXPORTS], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]

@@ -8,6 +8,15 @@ from ufm._typing import Int, Tensor
 from ufm.losses import FeatureLoss, Loss
 
 
+def traced() -> bool:
+    """Whether this is a trace, in which sizes are tensors and comparing them is a warning.
+
+    Returns:
+        True while `torch.jit.trace` runs.
+    """
+    return torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
+
+
 def check_input(x: Tensor, C: int | None, *, maps: bool) -> None:
     """Refuse what the head's own layers do not take.
 
@@ -19,10 +28,25 @@ def check_input(x: Tensor, C: int | None, *, maps: bool) -> None:
     Raises:
         ValueError: If axes or channels differ.
     """
-    if C is None or (x.ndim in ((2, 4) if maps else (2,)) and x.shape[1] == C):
+    if C is None or traced() or (x.ndim in ((2, 4) if maps else (2,)) and x.shape[1] == C):
         return
     others = f" or maps (B, {C}, h, w)" if maps else ""
     raise ValueError(f"x must be vectors (B, in_features={C}){others}, got {tuple(x.shape)}")
+
+
+def check_features(features: Tensor, d: int) -> None:
+    """Refuse what a custom transformation should not give.
+
+    Args:
+        features: Its output.
+        d: Feature dimension.
+
+    Raises:
+        ValueError: If they are not ``(B, d)``.
+    """
+    if traced() or (features.ndim == 2 and features.shape[1] == d):
+        return
+    raise ValueError(f"transform must give features (B, d={d}), got {tuple(features.shape)}")
 
 
 def check_loss(loss: Loss | FeatureLoss, K: int) -> None:

@@ -21,7 +21,7 @@ from ufm.geometry.frames import frame as frame_rows
 from ufm.geometry.haframe import embed
 from ufm.geometry.multicenter import Centers
 from ufm.geometry.specs import Frame
-from ufm.heads._checks import check_input, check_loss, check_range, integer_labels
+from ufm.heads._checks import check_features, check_input, check_loss, check_range, integer_labels
 from ufm.losses import FeatureLoss, Loss
 
 
@@ -92,10 +92,7 @@ class Head(nn.Module, abc.ABC):
         """
         check_input(x, self.in_features, maps=self.takes_maps)
         features = self.transform(x)
-        if features.ndim != 2 or features.shape[1] != self.d:
-            raise ValueError(
-                f"transform must give features (B, d={self.d}), got {tuple(features.shape)}"
-            )
+        check_features(features, self.d)
         return at_least_float32(features)
 
     def forward(self, x: Float[Tensor, "B *input"]) -> Float[Tensor, "B K"]:

@@ -1,0 +1,9 @@
+"""``python -m ufm``: the command line, where its script is not on the path."""
+
+from __future__ import annotations
+
+from ufm.cli import main
+
+
+if __name__ == "__main__":
+    main()
