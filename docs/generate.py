@@ -25,9 +25,12 @@ TITLES = {
     "zhu2021": "Zhu et al. (2021): ridges",
     "fang2021": "Fang et al. (2021): the layer-peeled model, minority collapse",
     "yang2022": "Yang et al. (2022): fixed ETF, dot regression",
+    "tirer2022": "Tirer and Bruna (2022): squared error",
+    "yaras2022": "Yaras et al. (2022): spheres",
     "hong2024": "Hong and Ling (2024): ridge per class mean",
     "liang2023": "Liang and Davis (2023): hierarchy-aware frames",
     "yan2024": "Yan et al. (2024): multiple centers",
+    "markou2024": "Markou, Ajanthan and Gould (2024): the nearest simplex ETF",
 }
 MODULES = (
     "ufm.problem", "ufm.losses", "ufm.counts", "ufm.center_counts", "ufm.geometry",

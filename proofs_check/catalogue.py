@@ -12,7 +12,7 @@ from typing import final
 from proofs_check.tree_problems import ROWS
 from ufm.counts import exponential_sizes, step_weights
 from ufm.geometry.specs import OrthogonalFrame, SimplexETF
-from ufm.losses import CenterSquaredError, CrossEntropy, DotRegression, Loss
+from ufm.losses import CenterSquaredError, CrossEntropy, DotRegression, Loss, SquaredError
 from ufm.problem import (
     AverageBudget,
     ClassMeanDecay,
@@ -235,10 +235,46 @@ def _centers() -> list[Case]:
     ]
 
 
+def _squared_errors() -> list[Case]:
+    n, four = (12, 7, 3, 1), (6,) * 4
+    loss, reg = SquaredError(), WeightDecay(6e-3, 4e-3)
+    bias = 0.048 / 0.952  # the transition at c = 0.048
+    return [
+        Case(
+            "squared",
+            Problem(K=4, d=4, n=n, loss=loss, reg=WeightDecay(0.004, 0.001)),
+            0.0174998075,
+        ),
+        Case(
+            "squared-lost",
+            Problem(K=4, d=5, n=n, loss=loss, reg=WeightDecay(0.24, 0.06)),
+            0.4892226286,
+        ),
+        Case("squared-mean", Problem(K=4, d=4, n=n, loss=loss, reg=ClassMeanDecay(0.01, 0.02))),
+        Case("squared-balanced", Problem(K=4, d=5, n=four, loss=loss, reg=reg), 0.046848),
+        Case(
+            "squared-free-bias",
+            Problem(K=4, d=3, n=four, loss=loss, reg=reg, bias=FreeBias()),
+            0.035136,
+        ),
+        *(
+            Case(
+                f"squared-bias-{factor:g}",
+                Problem(K=4, d=5, n=four, loss=loss, reg=reg, bias=PenalisedBias(factor * bias)),
+                value,
+            )
+            for factor, value in ((0.5, None), (2.0, 0.043992), (20.0, 0.0465624))
+        ),
+    ]
+
+
 CASES: tuple[Case, ...] = (
     *_budgets(),
     *_ridges(),
     *_vectors(),
     *_centers(),
+    *_squared_errors(),
+    Case("spheres", Problem(K=4, d=3, n=(2,) * 4, reg=Sphere(1.5, 2.0))),
+    Case("balls", Problem(K=5, d=7, n=(3,) * 5, reg=VectorBudget(1.5, 2.0))),
     *(Case(*row) for row in ROWS),
 )

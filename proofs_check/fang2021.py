@@ -278,13 +278,15 @@ def _balanced_value(K: int, E_W: float, E_H: float) -> float:
     CONTRASTIVE,
     EvidenceKind.SYMBOLIC,
     domain="all K >= 2, all n, E_H, p >= K-1",
-    steps=("Jensen", "trace bound", "attained"),
+    steps=("Jensen", "trace bound", "attained", "only those"),
 )
 def contrastive_optimum(proof: Proof) -> None:
     """Jensen twice reduces the loss to log n plus a cross-entropy of the logits Hbar'Hbar.
 
     In the negatives log sum_l e^{x_l} >= log n + mean x, and in the anchors the loss is convex.
-    Then tr(P Gram) <= tr Gram <= K E_H in the averaged tangent inequality.
+    Then tr(P Gram) <= tr Gram <= K E_H in the averaged tangent inequality. Equality asks for
+    features at their class means (scatter takes from tr Gram), for a centred Gram matrix and for
+    differences that are all -a: it is aP, as in `zhu2021.global-etf`.
     """
     x, y = sp.symbols("x y", real=True)
     weight = proof.term("weight", sp.Rational(1, 2))
@@ -298,6 +300,12 @@ def contrastive_optimum(proof: Proof) -> None:
     bound = tangent(a, -radius)
     target = sp.log(1 + (K - 1) * sp.exp(-K * E_H / (K - 1)))
     proof.equal(bound.subs(a, scale), target, "the bound at a = K E_H/(K-1)")
+    scatter = sp.Symbol("scatter", positive=True)
+    proof.equal(
+        tangent(a, -(radius - proof.term("lost", scatter))) - bound,
+        scatter / (sp.exp(a) + K - 1),
+        "scatter s, of which tr Gram <= K E_H - s knows, raises the bound",
+    )
     gram = IJ(K * E_H / (K - 1), -E_H / (K - 1), K)
     proof.equal(gram.trace, K * E_H, "the ETF of squared norm E_H uses the budget")
     proof.equal(gram.a, scale, "and has the logit differences -a")

@@ -10,7 +10,7 @@ import torch
 from proofs_check._blocks import IJ
 from proofs_check._harness import evidence
 from proofs_check._proof import Proof, points
-from proofs_check.zhu2021 import K, k2
+from proofs_check.zhu2021 import AT_LEAST_TWO, K, k2
 from ufm import theory
 from ufm.claims import EvidenceKind
 from ufm.geometry import Exponential, HAFrame, SimplexETF, frame
@@ -175,8 +175,9 @@ def mix_of_losses(proof: Proof) -> None:
         "along any curve through w_y the square adds nothing: stationary only if CE is",
     )
     x = sp.Symbol("x", positive=True)
-    proof.zero((x - sp.log(1 + x)).subs(x, 0), "log(1 + x) = x at 0")
-    proof.positive(sp.diff(x - sp.log(1 + x), x), "and below it after: log(1 + x) <= x")
+    above = x - sp.log(1 + x)
+    proof.zero(above.subs(x, 0), "log(1 + x) = x at 0")
+    proof.equal(sp.diff(above, x), x / (1 + x), "and below it after: log(1 + x) <= x")
     mu, more = sp.Symbol("mu", positive=True), sp.Symbol("e", nonnegative=True)
     largest = proof.term("largest term", sp.exp(-rho * mu), sp.exp(-2 * rho * mu))
     ratio = largest / sp.exp(-rho * (mu + more))
@@ -187,7 +188,7 @@ def mix_of_losses(proof: Proof) -> None:
         share / alpha * (K - 1) * sp.exp(-rho * mu),
         "alpha |W(u - w_y)|^2 <= L(u) <= L(w_y) = (1-alpha) CE(rho W w_y) <= this",
     )
-    proof.limit(total.subs(K, 2 + k2), rho, sp.oo, 0, "which vanishes as rho grows (K = 2 + k)")
+    proof.limit(total.subs(AT_LEAST_TWO), rho, sp.oo, 0, "which vanishes as rho grows (K = 2 + k)")
     a = sp.Symbol("a", positive=True)
     flat = (1 - a) * sp.log(1 + (K - 1) * sp.exp(-rho * K / (K - 1)))
     proof.assume(a < 1)
@@ -221,7 +222,7 @@ def margin_limit(proof: Proof) -> None:
         "log(1 + exp(-rho g)) <= CE <= log(1 + (K-1) exp(-rho g)): one to K-1 terms up to that",
     )
     # CE(u_rho) <= CE(u*): exp(-rho g) <= (K-1) exp(-rho g*).
-    others = 1 + k2  # K - 1 = 1 + k
+    others = (K - 1).subs(AT_LEAST_TWO)  # 1 + k
     least = proof.term("least margin", best - sp.log(others) / rho)
     proof.equal(
         sp.expand_log(sp.log(sp.exp(-rho * best) * others)),

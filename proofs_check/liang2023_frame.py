@@ -11,7 +11,7 @@ from proofs_check._blocks import IJ
 from proofs_check._harness import evidence
 from proofs_check._proof import Proof, points
 from proofs_check._trees import indicator, nodes, similarities, solved, symbolic_tree
-from proofs_check.zhu2021 import K, k2
+from proofs_check.zhu2021 import AT_LEAST_TWO, K
 from ufm.claims import EvidenceKind
 from ufm.geometry import Exponential, node_frame, smallest_s
 from ufm.geometry.similarity import Table
@@ -99,7 +99,7 @@ def flat_tree(proof: Proof) -> None:
     excess = sp.factor(cosine - early)
     proof.equal(excess, K * f / (K - 1), "at s = -1/(K-1) the cosine is larger by K f/(K-1)")
     positive = sp.Symbol("f_0", positive=True)
-    proof.positive(excess.subs({K: 2 + k2, f: positive}), "strictly, at finite gamma")
+    proof.positive(excess.subs(AT_LEAST_TWO).subs(f, positive), "strictly, at finite gamma")
     gamma = sp.Symbol("gamma", positive=True)
     proof.tie(
         bound.subs(f, sp.exp(-gamma)),

@@ -268,8 +268,11 @@ def fixed_frame(proof: Proof) -> None:
     proof.equal(length, f * cos_alpha / (f * cos_alpha**2 + lam_H * S), "as printed")
     proof.equal(sp.diff(own, x, 2), g / S + lam_H, "curvature along e")
     gain, square = sp.symbols("g_l c2", positive=True)
-    proof.positive(lam_H + gain / S, "along another class's e_l")
-    proof.positive(lam_H + square / S, "along h_perp, where c2 = cos^2(theta)")
+    for weight, where in (
+        (gain, "along another class's e_l"), (square, "along h_perp, c2 = cos^2(theta)")
+    ):  # fmt: skip
+        cost = weight * x**2 / (2 * S) + lam_H * x**2 / 2
+        proof.equal(sp.diff(cost, x, 2), lam_H + weight / S, where)
     proof.equal(
         n * own.subs(x, length),
         n * f * lam_H / (2 * (g + lam_H * S)),

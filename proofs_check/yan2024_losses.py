@@ -44,7 +44,7 @@ def own_centers(count: int, angle: float, spare: int = 2) -> tuple[Centers, Tens
 @evidence(
     COSINE_MINIMISER,
     EvidenceKind.SYMBOLIC,
-    domain="all f >= 1, theta in (0, pi/2), d, beta, lambda > 0; non-degenerate for f > 1",
+    domain="all f >= 1, theta in [0, pi/2), d, beta, lambda > 0; non-degenerate for f > 1",
     steps=("two numbers", "critical points", "Hessian", "norm"),
 )
 def critical_directions(proof: Proof) -> None:
@@ -63,7 +63,16 @@ def critical_directions(proof: Proof) -> None:
     proof.zero(sp.diff(F, a).subs(a, 1 / cos_alpha), "r != 0 forces nu = 0 and then a = 1/c")
     c2, s2 = (g / f).subs(FREE), (sin**2).subs(FREE)
     proof.positive(c2 - s2**2, "c > sin^2(theta), so a > 1: no such point")
-    proof.positive(1 - c2, "c <= 1, c < 1 iff f > 1: a >= 1, and a = 1 has r = 0", strict=False)
+    proof.equal(
+        1 - g / f,
+        (f - 1) * cos**2 / f,
+        "1 - c^2: c <= 1, c < 1 iff f > 1: a >= 1, and a = 1 has r = 0",
+    )
+    proof.equal(
+        (sp.diff(F, a) / 2 - cos**2 * a).subs(theta, 0),
+        -sp.sqrt(f),
+        "theta = 0: the first equation of b != 0 has no solution at all",
+    )
     for sign in (1, -1):
         multiplier = sp.Rational(1, 2 * sign) * sp.diff(F, a).subs(a, sign)
         proof.equal(
@@ -158,7 +167,7 @@ def pull_of_a_class(proof: Proof) -> None:
     pull = proof.term("pull", 2 * sp.sqrt(f * g))
     proof.equal(pull**2, square, "2 sqrt(f g)")
     proof.equal(cos_alpha * pull, 2 * g, "times cos(alpha): 2 g, linear in f")
-    proof.positive((f - g).subs(FREE), "g <= f, so the weight never adds", strict=False)
+    proof.equal(f - g, (f - 1) * cos**2, "g <= f, so the weight never adds")
     count = sp.Symbol("f", positive=True, integer=True)
     grid = points(38, 6, (1, 40), (0.05, 1.5))
     for weighting, expression in (("one", 2 * sp.sqrt(f * g)), ("cos_alpha", 2 * g)):
@@ -191,7 +200,8 @@ def variability_at_collapse(proof: Proof) -> None:
     proof.assume(theta <= sp.pi / 2)
     score = proof.term("score", sin) / cos_alpha
     proof.equal(score, sp.sqrt(f) * sin / sp.sqrt(g), "cos(rho)")
-    proof.positive((1 - f * sin**2 / g).subs(FREE), "cos(rho) < 1: sigma does not vanish")
+    proof.equal(1 - f * sin**2 / g, cos**2 / g, "1 - cos^2(rho)")
+    proof.positive((cos**2 / g).subs(FREE), "is positive: sigma does not vanish")
     ones = IJ(0, 1, f)
     proof.equal((gram() @ ones).b / f / cos_alpha, cos_alpha, "<w_j, e> = cos(alpha)")
     inner = sp.Symbol("inner", real=True)

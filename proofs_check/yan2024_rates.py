@@ -41,6 +41,7 @@ def collapse_under_the_flow(proof: Proof) -> None:
     solution = 1 / sp.sqrt(2 * t + start)
     slope: Any = sp.diff(leading, phi)
     proof.equal(sp.diff(solution, t), -slope.subs(phi, solution), "so phi^2 = 1/(2t + c)")
+    proof.equal(solution.subs(t, 0), start ** sp.Rational(-1, 2), "c = phi^-2 at the start")
     _exact_flow(proof, phi, x, r)
     proof.zero(
         sp.diff(sp.exp(-2 * lam * t), t) + 2 * lam * sp.exp(-2 * lam * t),
@@ -79,8 +80,10 @@ def _several_centers(proof: Proof, t: sp.Symbol) -> None:
     more = sp.Symbol("m", positive=True)
     free = {f: 1 + more, **{k: v for k, v in FREE.items() if k is not f}}
     c2, s2 = (cos_alpha**2).subs(free), (sin**2).subs(free)
-    proof.positive(
-        sp.cancel(1 - c2), "f > 1: cos(alpha) < 1, so 2 f cos(alpha)(1 - cos(alpha)) > 0"
+    proof.equal(
+        sp.cancel(1 - c2),
+        sp.cancel((more * (1 - sin**2) / (1 + more)).subs(free)),
+        "f = 1 + m > 1: cos(alpha) < 1, so 2 f cos(alpha)(1 - cos(alpha)) > 0",
     )
     proof.positive(sp.cancel(c2 - s2**2), "and cos(alpha) > sin^2(theta): the other one too")
     rate = sp.Symbol("kappa", positive=True)

@@ -145,8 +145,9 @@ def _score_difference(angle: float, *noise: float) -> Tensor:
 def fewer_centers_first(proof: Proof) -> None:
     """The median scales: m = sqrt(s) m_1, with m_1 > 0 since the larger group wins more often."""
     variance, unit, more = sp.symbols("s m_1 e", positive=True)
-    proof.positive(
-        (f_k / (f_k + f_other) - sp.Rational(1, 2)).subs(f_k, f_other + more),
+    proof.equal(
+        f_k / (f_k + f_other) - sp.Rational(1, 2),
+        (f_k - f_other) / (2 * (f_k + f_other)),
         "P(gamma > 0) = f_k/(f_k + f_l) > 1/2, so m_1 > 0",
     )
     small = sp.limit(bound(sp.sqrt(variance) * unit), variance, 0, "+")
@@ -209,6 +210,10 @@ def small_end(proof: Proof) -> None:
     whole, step = sp.symbols("i s", nonnegative=True, integer=True)
     rest, room = sp.Symbol("r", nonnegative=True), sp.Symbol("u", positive=True)
     larger, smaller = whole + 1 + step + rest, whole + 1 - room
-    proof.positive(larger - smaller, "floors keep the order: a larger floor is of a larger x")
-    proof.positive(room + rest, "by a positive amount; the added [k > K - D] rises with k too")
+    proof.equal(
+        larger - smaller,
+        step + rest + room,
+        "floors keep the order: a larger floor is of a larger x, by a positive amount; the added "
+        "[k > K - D] rises with k too",
+    )
     proof.equal(x.subs(size, N / K) + 1, mean, "balanced: x = f - 1 for all, f each, D = 0")

@@ -282,13 +282,14 @@ def quartic_minimum(proof: Proof) -> None:
     )
     t, eta, start = sp.symbols("t eta theta_0", positive=True)
     rate = proof.term("rate", eta * sp.sqrt(E_W / E_H))
-    flow = -eta / E_H * sp.diff(s / 8 * theta**4, theta)
+    flow = -eta / E_H * sp.diff(leading.subs(target, s), theta)
     solution = 1 / sp.sqrt(rate * t + start**-2)
     proof.equal(
         sp.diff(solution, t),
         flow.subs(theta, solution),
         "theta = (eta sqrt(E_W/E_H) t + theta_0^-2)^(-1/2) solves theta' = -(eta/E_H) L'(theta)",
     )
+    proof.equal(solution.subs(t, 0), start, "from theta_0")
     # One step along the tangent and back to the sphere: theta decreases by this angle.
     turn = sp.atan(eta / E_H * sp.diff(loss, theta))
     cubic = eta * target / (2 * E_H)

@@ -85,7 +85,9 @@ def merged_states_have_two_angles(proof: Proof) -> None:
     pull, turn = sp.symbols("delta_h delta_m", real=True)
     w_m = mean + turn  # <w, m_h> with turn = <delta, m_h>
     proof.equal((mean + x) - w_m, x - turn, "own minus minority logit: x - <delta, m_h>")
-    loss_A = sp.log(1 + (K_A - 1) * sp.exp(-x * K_A / (K_A - 1)) + K_B * sp.exp(turn - x))
+    between = block.b - (block.a + block.b)
+    proof.equal(between, -x * K_A / (K_A - 1), "another majority class minus own")
+    loss_A = sp.log(1 + (K_A - 1) * sp.exp(between) + K_B * sp.exp(turn - x))
     loss_B = sp.log(K_B + K_A * sp.exp(-pull))
     majority = sp.Symbol("j", nonnegative=True, integer=True) + 2
     loss_A = loss_A.subs(K_A, majority)

@@ -51,7 +51,12 @@ def _course_of_dot_regression(proof: Proof) -> None:
     )
     half = sp.Symbol("h", positive=True)  # tan(theta/2): theta in (0, pi)
     sine, cosine = 2 * half / (1 + half**2), (1 - half**2) / (1 + half**2)
-    proof.positive((1 - cosine) * sine, "positive in (0, pi): the angle falls")
+    proof.equal(sine**2 + cosine**2, 1, "sine and cosine by the half angle")
+    proof.equal(
+        (1 - cosine) * sine,
+        4 * half**3 / (1 + half**2) ** 2,
+        "positive in (0, pi): the angle falls",
+    )
     x = sp.Symbol("x", real=True)
     proof.equal(
         1 - x + x**2,

@@ -107,6 +107,6 @@ def predict(problem: Problem) -> list[Prediction]:
 
 # Last, because the statements use the lazy names above; in the order of the papers' years.
 from ufm.theory import papyan2020, zhu2021, fang2021, fang2021_lq, fang2021_collapse  # noqa: E402, F401, I001
-from ufm.theory import yang2022, hong2024  # noqa: E402, F401
+from ufm.theory import yang2022, tirer2022, yaras2022, hong2024  # noqa: E402, F401
 from ufm.theory import liang2023, liang2023_features, liang2023_targets, liang2023_shrunk  # noqa: E402, F401
-from ufm.theory import yan2024, yan2024_losses, yan2024_rules  # noqa: E402, F401
+from ufm.theory import yan2024, yan2024_losses, yan2024_rules, markou2024  # noqa: E402, F401

@@ -177,8 +177,8 @@ LANDSCAPE = register(
         id="fang2021.landscape",
         kind=Kind.OURS,
         statement="For p >= K-1 the layer-peeled model has no spurious local minima: a critical "
-        "point that is not a global minimiser has a feasible direction of negative curvature, "
-        "and descent from random starts reaches the global optimum.",
+        "point that is not a global minimiser has a feasible direction of negative curvature "
+        "(and descent from random starts ended at the global optimum wherever it was tried).",
         formula=r"p\ge K-1:\ \text{every local minimiser is global}",
         source=OURS,
         assumptions=(*MODEL, ETF_FITS),
@@ -191,14 +191,14 @@ CONTRASTIVE = register(
     Claim(
         id="fang2021.contrastive",
         kind=Kind.THEOREM,
-        statement="Balanced contrastive loss with an average budget on the features: the features "
-        "collapse to a simplex ETF of squared norm E_H.",
+        statement="Balanced contrastive loss with an average budget on the features, p >= K-1: at "
+        "every minimiser the features collapse to a simplex ETF of squared norm E_H.",
         formula=r"-\tfrac1n\sum_j\log\frac{e^{h_{ki}\cdot h_{kj}}}{\sum_{k',l}e^{h_{ki}\cdot "
         r"h_{k'l}}}:\quad \min = \log n+\log\bigl(1+(K-1)e^{-KE_H/(K-1)}\bigr)",
         source=SOURCE,
         outside="a contrastive loss on features alone",
-        steps=("Jensen", "trace bound", "attained"),
-        uses=("zhu2021.tangent", "papyan2020.etf-gram"),
+        steps=("Jensen", "trace bound", "attained", "only those"),
+        uses=("zhu2021.global-etf", "papyan2020.etf-gram"),
     )
 )
 

@@ -159,7 +159,8 @@ FIXED_RIDGE = register(
         kind=Kind.OURS,
         statement="Calibrated soft targets, classifier fixed to their frame, ridge on the "
         "features: on a flat tree at s* the features keep their rows' directions and are "
-        "shortened. On symmetric trees of three levels or more the ridge always turns them.",
+        "shortened. On symmetric trees at s* with three cosines or more below one the ridge always "
+        "turns them.",
         formula=r"\tfrac K{K-1}(t_{yy}-q_{yy}(a))=\tfrac{\lambda_HD_y}{\pi_yE_W}a;\quad "
         r"q_c-t_c=\text{const}\ (c\ne y)\ \text{for at most two cosines}",
         source=OURS,

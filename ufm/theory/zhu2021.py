@@ -204,6 +204,24 @@ GAP = register(
     )
 )
 
+BIAS_GAP = register(
+    Claim(
+        id="zhu2021.bias-gap",
+        kind=Kind.OURS,
+        statement="With a bias the same dual matrices certify the ridge model: a free bias asks "
+        "for Y 1 = 0 too, a penalised one lowers the bound by |Y 1|^2/(2 lam_b) and adds a third "
+        "non-negative term to the gap. Blending Q' with the shares, which satisfy every "
+        "constraint, makes negative entries feasible.",
+        formula=r"f-\sum_k\pi_k\mathrm{Ent}(q'_k)+\tfrac{\|Y1\|^2}{2\lambda_b}="
+        r"\sum_k\pi_k\mathrm{KL}(q'_k\|q_k)+[\langle Y,Z\rangle+\lambda\|ZD^{1/2}\|_*]+"
+        r"\tfrac{\|Y1+\lambda_bb\|^2}{2\lambda_b}",
+        source=OURS,
+        assumptions=(CROSS_ENTROPY, RIDGE, LEARNABLE, Assumption("bias", lambda p: p.has_bias)),
+        steps=("pairing", "free", "penalised", "shares"),
+        uses=("zhu2021.ridge-gap",),
+    )
+)
+
 REFINED_RIDGE_GAP = register(
     Claim(
         id="zhu2021.refined-gap",
