@@ -18,8 +18,8 @@ COSINE_MINIMISER = register(
         kind=Kind.OURS,
         statement="For 0 <= theta < pi/2 the cosine loss has two critical directions, the mean "
         "center e (global minimum f(1 - cos alpha)^2) and -e (maximum): no saddle, no spurious "
-        "minimum. With the norm term the minimiser is e itself, for all n_k, f_k, beta, lambda > 0. Both "
-        "are non-degenerate for f > 1; for f = 1 the minimum is quartic.",
+        "minimum. With the norm term the minimiser is e itself, for all n_k, f_k, beta, lambda > "
+        "0. Both are non-degenerate for f > 1; for f = 1 the minimum is quartic.",
         formula=r"\nabla^2|_e=2f(\cos\alpha-\sin^2\theta)\ (\text{in span}),\quad 2f\cos\alpha"
         r"(1-\cos\alpha)\ (\text{outside})",
         source=OURS,
