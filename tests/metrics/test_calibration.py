@@ -89,3 +89,6 @@ def test_refused():
         calibrate(torch.full((1, 2), torch.nan), torch.tensor([0]))
     with pytest.raises(ValueError, match="label"):
         calibrate(torch.zeros(0, 2), torch.zeros(0, dtype=torch.long))
+    for y in (torch.tensor([2]), torch.tensor([-1])):
+        with pytest.raises(ValueError, match=r"classes 0\.\.1"):
+            calibrate(torch.zeros(1, 2), y)

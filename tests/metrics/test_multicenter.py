@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from tolerances import EXACT
 from torch.testing import assert_close
@@ -58,3 +59,14 @@ def test_a_zero_feature_has_no_direction():
     parts = multicenter_frame(MultiCenter((1, 1), 0.2))
     H = torch.zeros(4, 1).double()
     assert multicenter_collapse(H, torch.tensor([0]), parts).nc_ave.isnan()
+
+
+def test_labels_that_are_no_classes_are_refused():
+    """-1 would be looked up as the last class."""
+    parts = multicenter_frame(SPEC)
+    H = parts.direction.mT
+    with pytest.raises(ValueError, match=r"classes 0\.\.2, got -1\.\.1"):
+        multicenter_collapse(H, torch.arange(3) - 1, parts)
+    unchecked = getattr(multicenter_collapse, "__wrapped__", multicenter_collapse)
+    with pytest.raises(ValueError, match=r"label the M=3 >= 1 columns, got \(2,\)"):
+        unchecked(H, torch.arange(2), parts)

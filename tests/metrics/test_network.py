@@ -7,6 +7,7 @@ from tolerances import EXACT
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+import ufm
 from ufm.metrics import collect, nc, nc_network
 from ufm.metrics.moments import Weighting
 
@@ -102,3 +103,36 @@ def test_head_without_bias():
     record = nc_network(model, model[1], loader)
     expected = nc(model[1].weight, X.mT, y)
     assert record.as_row() == pytest.approx(expected.as_row(), rel=EXACT)
+
+
+@pytest.mark.parametrize("kind", ["etf", "unit", "bias", "nearest", "rotated", "multicenter"])
+def test_heads_of_the_package_are_measured_behind_their_transformation(kind):
+    """NC4 sees the head's own answers; a wrong bias or scale would not agree with them."""
+    torch.manual_seed(0)
+    head = {
+        "etf": lambda: ufm.ETFHead(16, 3, E_H=4.0),
+        "unit": lambda: ufm.LearnableHead(16, 3, unit=True),
+        "bias": lambda: ufm.LearnableHead(16, 3),
+        "nearest": lambda: ufm.NearestETFHead(16, 3),
+        "rotated": lambda: ufm.RotatedHead(16, 3),
+        "multicenter": lambda: ufm.MultiCenterHead(16, ufm.MultiCenter((1, 2, 3), 0.3)),
+    }[kind]()
+    body = nn.Sequential(nn.Linear(5, 16), nn.ReLU())
+    loader, X, y = data()
+    if kind == "nearest":
+        head.follow(head.features(body(X)).detach() + 0.5, y)  # a centre that is not zero
+    model = nn.Sequential(body, head).eval()
+    record = nc_network(model, head, loader)
+    with torch.no_grad():
+        H, answers = head.features(body(X)), model(X).argmax(-1)
+        W, b = head.linear_rule()
+    assert torch.equal((H @ W.mT + (0 if b is None else b)).argmax(-1), answers)
+    expected = nc(W, H.mT, y, b)
+    assert record.as_row() == pytest.approx(expected.as_row(), rel=1e-4, abs=1e-5)
+
+
+def test_another_head_is_refused():
+    model = network()
+    unchecked = getattr(nc_network, "__wrapped__", nc_network)
+    with pytest.raises(ValueError, match=r"Linear or a head of ufm\.heads, got a BatchNorm1d"):
+        unchecked(model, model[0][1], data()[0])

@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import hypothesis.strategies as st
+import numpy as np
 import pytest
 import torch
 from collapsed import gaussian, noisy_etf
@@ -100,6 +101,18 @@ def test_matches_the_in_memory_moments():
         direct = Moments.of_columns(H, y, 4, weighting=weighting)
         for name, value in vars(streamed).items():
             torch.testing.assert_close(value, vars(direct)[name], rtol=EXACT, atol=EXACT)
+
+
+def test_arrays_mapped_from_a_file(tmp_path):
+    """As features that do not fit in memory come; torch would warn of what cannot be written."""
+    X, y = gaussian(30, 4, seed=0), torch.arange(30) % 3
+    np.save(tmp_path / "X.npy", X.numpy())
+    rows = np.load(tmp_path / "X.npy", mmap_mode="r")
+    mapped, plain = (FeatureStats.empty(K=3, d=4) for _ in range(2))
+    for a in range(0, 30, 8):
+        mapped.update(rows[a : a + 8], y[a : a + 8].numpy())
+        plain.update(X[a : a + 8], y[a : a + 8])
+    assert_equal(mapped, plain)
 
 
 def test_weights_of_the_global_mean():

@@ -67,6 +67,14 @@ class Head(nn.Module, abc.ABC):
     def parts(self) -> Tensor | FixedRows | Centers:
         """The frame as a `ufm.losses.FeatureLoss` wants it."""
 
+    def linear_rule(self) -> tuple[Float[Tensor, "K d"], Float[Tensor, "K"] | None]:
+        """Rows and bias whose largest score on the features is the head's answer, for metrics.
+
+        Returns:
+            Rows, and the bias or None. Of a multi-center head those of the regular rule.
+        """
+        return self.frame, None
+
     @property
     def K(self) -> int:
         """Number of classes."""

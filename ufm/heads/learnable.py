@@ -68,6 +68,14 @@ class LearnableHead(Head):
         """The rows, at least float32 as the features are."""
         return at_least_float32(self.frame)
 
+    def linear_rule(self) -> tuple[Float[Tensor, "K d"], Float[Tensor, "K"] | None]:
+        """The rows, of unit length with ``unit``, and the bias.
+
+        Returns:
+            Rows and bias.
+        """
+        return unit_rows(self.parts) if self.unit else self.parts, self.bias
+
     def logits(self, features: Float[Tensor, "B d"]) -> Float[Tensor, "B K"]:
         """Inner products with the rows and the bias; cosines with ``unit``.
 

@@ -121,6 +121,14 @@ class NearestETFHead(Head):
         """The rows."""
         return self.frame
 
+    def linear_rule(self) -> tuple[Float[Tensor, "K d"], Float[Tensor, "K"] | None]:
+        """The rows, and the bias that the centring of the features is.
+
+        Returns:
+            W and ``-W c``.
+        """
+        return self.frame, -(self.frame @ self.centre)
+
     def logits(self, features: Float[Tensor, "B d"]) -> Float[Tensor, "B K"]:
         """Logits by the stored frame.
 

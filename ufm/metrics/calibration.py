@@ -87,7 +87,7 @@ def calibrate(
         The record.
 
     Raises:
-        ValueError: If there is no sample, sizes differ, or scores are NaN.
+        ValueError: If there is no sample, sizes differ, scores are NaN, or a label is no class.
 
     References:
         Guo et al. (2017) [guo2017]_ for equal width; Nixon et al. (2019) [nixon2019]_ for equal
@@ -99,6 +99,10 @@ def calibrate(
         )
     if bool(scores.isnan().any()):
         raise ValueError("scores must be numbers, got NaN")
+    if int(y.min()) < 0 or int(y.max()) >= scores.shape[1]:
+        raise ValueError(
+            f"y must be classes 0..{scores.shape[1] - 1}, got {int(y.min())}..{int(y.max())}"
+        )
     sure, answer = scores.detach().to(torch.float64).softmax(-1).max(-1)
     return calibrate_answers(sure, answer == y.to(answer), bins=bins, spacing=spacing)
 

@@ -46,9 +46,17 @@ def multicenter_collapse(
     Returns:
         The metrics; NaN if a feature is zero, whose direction is 0/0.
 
+    Raises:
+        ValueError: If there is no label a column, or a label is no class of the frame.
+
     References:
         Yan et al. (2024) [yan2024]_, Section 4.
     """
+    K = len(parts.W)
+    if y.shape != H.shape[-1:] or not len(y):
+        raise ValueError(f"y must label the M={H.shape[-1]} >= 1 columns, got {tuple(y.shape)}")
+    if int(y.min()) < 0 or int(y.max()) >= K:
+        raise ValueError(f"y must be classes 0..{K - 1}, got {int(y.min())}..{int(y.max())}")
     U = H / torch.linalg.vector_norm(H, dim=-2, keepdim=True)
     nc = (U - parts.direction[y].mT).square().sum(-2)
     W = torch.nn.functional.normalize(parts.W, dim=-1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -17,6 +17,21 @@ from ufm.metrics.stats import FeatureStats
 
 
 Side = Literal["input", "output"]
+
+
+@runtime_checkable
+class FramedHead(Protocol):
+    """What a head of `ufm.heads` shows of itself, or anybody's that decides by a linear rule.
+
+    Attributes:
+        transform: Gives the features; runs once a call.
+    """
+
+    transform: nn.Module
+
+    def linear_rule(self) -> tuple[Tensor, Tensor | None]:
+        """Rows ``(K, d)`` and bias ``(K,)``, or None, of the rule on those features."""
+        ...
 
 
 def collect(
@@ -63,32 +78,46 @@ def collect(
 
 def nc_network(
     model: nn.Module,
-    head: nn.Linear,
+    head: nn.Linear | FramedHead,
     loader: Iterable,
     *,
     weighting: Weighting = Weighting.CLASSES,
     pooled: bool = False,
 ) -> NCRecord:
-    """All metrics of a network with a linear head, in two passes over the loader.
+    """All metrics of a network with a linear head or one of `ufm.heads`, in two passes.
 
     The second pass is for NC4, which needs the samples once the class means are known; the loader
     must yield the same samples again, in any order.
 
     Args:
         model: The network.
-        head: Its last layer; the input is the feature, the rows of the weight are the classes.
+        head: Its last layer; the input is the feature, the rows of the weight are the classes. Of
+            a head of `ufm.heads` features are those behind its transformation.
         loader: Batches ``(x, y, ...)``.
         weighting: How classes of unequal size are averaged.
         pooled: Keep one scatter matrix instead of K.
 
     Returns:
         The record.
+
+    Raises:
+        ValueError: If the head is neither, or as `collect` does.
     """
-    stats = collect(model, head, loader, K=head.out_features, pooled=pooled)
+    side: Side = "input"
+    if isinstance(head, nn.Linear):
+        layer, W, b = head, head.weight, head.bias
+    elif isinstance(head, FramedHead):
+        layer, side = head.transform, "output"
+        W, b = head.linear_rule()
+    else:
+        raise ValueError(
+            f"head must be a torch.nn.Linear or a head of ufm.heads, got a {type(head).__name__}"
+        )
+    stats = collect(model, layer, loader, K=len(W), side=side, pooled=pooled)
     moments = stats.moments(weighting)
-    agreement = Agreement.empty(head.weight, stats.mean, b=head.bias)
-    _visit(model, head, loader, side="input", visit=agreement.update)
-    return measure(moments, head.weight, agreement=agreement.rate(weighting))
+    agreement = Agreement.empty(W, stats.mean, b=b)
+    _visit(model, layer, loader, side=side, visit=agreement.update)
+    return measure(moments, W, agreement=agreement.rate(weighting))
 
 
 def _visit(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
+from ufm._shapes import Real
 from ufm._typing import Float, Int, Tensor
 from ufm.counts import check_count
 from ufm.metrics.moments import Moments, Weighting, check_counts, class_counts
@@ -114,18 +116,24 @@ class FeatureStats:
         """Whether one scatter matrix stands for all classes."""
         return self.scatter.shape[0] != self.mean.shape[0]
 
-    def update(self, X: Float[Tensor, "B d"], y: Int[Tensor, "B"]) -> None:
+    def update(
+        self,
+        X: Float[Tensor, "B d"] | Real[np.ndarray, "B d"],
+        y: Int[Tensor, "B"] | Real[np.ndarray, "B"],
+    ) -> None:
         """Add a batch of samples, in place.
 
         Args:
-            X: Features as rows, one a sample: the convention of networks. Any float type; they are
-                moved to this object's device and accumulated in float64.
+            X: Features as rows, one a sample: the convention of networks. Tensors or arrays of any
+                float type; they are moved to this object's device and accumulated in float64.
             y: Label of each row.
 
         Raises:
             ValueError: If a shape or label does not fit or a feature is not finite; nothing has
                 been added then.
         """
+        # A copy, for arrays mapped from a file cannot be written to, which torch would warn of.
+        X, y = (t if isinstance(t, Tensor) else torch.tensor(t) for t in (X, y))
         if y.ndim != 1 or X.shape != (len(y), self.mean.shape[-1]):
             raise ValueError(
                 f"X must have shape (B, d) = (B, {self.mean.shape[-1]}) with B labels, "
