@@ -57,10 +57,16 @@ def run(arguments: argparse.Namespace) -> int:
 
     Returns:
         0 if some model explains the network or its frame is predicted, 1 if none does.
+
+    Raises:
+        ValueError: If the file is neither a checkpoint nor features, or they are all zero.
     """
     if saved.expected(arguments.file).suffix == ".npz":
-        given = Given(saved.read(arguments.file), CrossEntropy(), arguments.weights,
-                      fixed=arguments.fixed)  # fmt: skip
+        features = saved.read(arguments.file)
+        for name in ("features", "W"):
+            if not bool(getattr(features, name).any()):
+                raise ValueError(f"{name} must not all be zero: no model explains that, got zeros")
+        given = Given(features, CrossEntropy(), arguments.weights, fixed=arguments.fixed)
     else:
         given = trained(arguments)
     found = None if isinstance(given.loss, FeatureLoss) else fitted(given, arguments)

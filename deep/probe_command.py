@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from deep import saved
@@ -65,15 +66,20 @@ def measured(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
 
     Returns:
         ``train`` and ``test`` of a checkpoint, or ``saved``.
+
+    Raises:
+        ValueError: If ``--features`` is given for an ``.npz``.
     """
     if saved.expected(arguments.file).suffix == ".npz":
+        if arguments.features:
+            raise ValueError("features must be left out where they are given, --features is for "
+                             f"checkpoints, got {arguments.features}")  # fmt: skip
         features = saved.read(arguments.file)
-        D = None if arguments.tree is None else distance_matrix(tree(arguments.tree))
-        return {"saved": probe_saved(features, D=D)}
+        return {"saved": probe_saved(features, D=distances(arguments.tree, features.K))}
     found = restore(arguments.file, device=arguments.device)
     data = load(found.recipe.data, folder=arguments.folder, seed=found.seed)
-    judged = tree_of(data.name) if arguments.tree is None else tree(arguments.tree)
-    D = None if judged is None else distance_matrix(judged)
+    judged = tree_of(data.name) if arguments.tree is None else None
+    D = distance_matrix(judged) if judged else distances(arguments.tree, data.train.K)
     if arguments.features:
         kept = save_features(found.model, data.train, mean=data.mean, std=data.std)
         saved.write(arguments.features, kept)
@@ -84,6 +90,27 @@ def measured(arguments: argparse.Namespace) -> dict[str, dict[str, Any]]:
         )
         for name, images in (("train", data.train), ("test", data.test))
     }
+
+
+def distances(name: str | None, K: int) -> np.ndarray | None:
+    """Distances of the classes in a hierarchy.
+
+    Args:
+        name: Its name or file, or None.
+        K: Number of classes.
+
+    Returns:
+        Distances ``(K, K)``, or None without a hierarchy.
+
+    Raises:
+        ValueError: If it has another number of classes.
+    """
+    if name is None:
+        return None
+    judged = tree(name)
+    if judged.K != K:
+        raise ValueError(f"tree must have a leaf for each of K={K} classes, {name} has {judged.K}")
+    return distance_matrix(judged)
 
 
 def columns(rows: dict[str, dict[str, Any]]) -> str:

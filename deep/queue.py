@@ -8,8 +8,11 @@ so the queue has no memory of its own.
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,8 +27,10 @@ from ufm.runs.files import naming_folder
 GRACE = 45.0
 # Exit status of a stage that stopped at its time limit, saved, and goes on next time.
 NOT_YET = 3
-# A stage that does not finish in so many goes is left for the next time.
-GOES = 8
+# A stage that does not finish in so many goes is left for the next time; one that was ended at the
+# limit without a word, which keeps nothing but what its compilers cached, in two.
+GOES, SILENT_GOES = 8, 2
+PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -125,8 +130,9 @@ def go(stage: Stage, *, limit: float, log: Path, stop: threading.Event) -> Went:
     with log.open("w") as output:
         # In a session of its own: a Ctrl-C at the terminal reaches it once, through the queue.
         process = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
+            command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
+            preexec_fn=_end_with_parent(),
+        )  # fmt: skip
         with _ended(process):
             while process.poll() is None and not stop.is_set():
                 if time.monotonic() - begin > limit:
@@ -135,6 +141,21 @@ def go(stage: Stage, *, limit: float, log: Path, stop: threading.Event) -> Went:
                     process.wait(0.2)
     text = log.read_text(errors="replace")
     return Went(process.returncode, time.monotonic() - begin, text, stop.is_set())
+
+
+def _end_with_parent() -> Callable[[], None] | None:
+    # A queue that is killed cannot tell its stage, and the next queue's would train the same
+    # network beside it: Linux tells. Elsewhere nobody does.
+    if sys.platform != "linux":
+        return None
+    libc, parent = ctypes.CDLL(None), os.getpid()
+
+    def ask() -> None:
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it was killed meanwhile
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return ask
 
 
 @contextlib.contextmanager
@@ -175,6 +196,7 @@ def work(
     begin, failed = time.monotonic(), False
     with Stop() as stop:
         for stage in left(stages):
+            silent = 0
             for _ in range(GOES):
                 remaining = total - (time.monotonic() - begin)
                 if stop.event.is_set() or remaining < min(limit, 2 * GRACE):
@@ -190,6 +212,9 @@ def work(
                     say(f"{stage.name}: failed with status {went.status}; {_last(went.output)}")
                     break
                 say(f"{stage.name}: not finished in {clock(went.seconds)}, goes on next time")
+                silent += went.status != NOT_YET
+                if silent == SILENT_GOES:
+                    break
     if failed:
         return 1
     return NOT_YET if left(stages) else 0

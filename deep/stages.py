@@ -236,12 +236,17 @@ def run(arguments: argparse.Namespace) -> int:
         0 if all is done, 1 if a stage failed, 3 if some are left.
 
     Raises:
-        ValueError: If there is no such device, or the limit is too short.
+        ValueError: If there is no such device or stage, or a limit is out of range.
     """
-    if arguments.limit < 60 or arguments.limit > 600:
+    if not 60 <= arguments.limit <= 600:
         raise ValueError(f"limit must be between 60 and 600 seconds, got {arguments.limit:g}")
+    if not arguments.total > 0:
+        raise ValueError(f"total must be positive seconds, got {arguments.total:g}")
     found = stages(python=sys.executable, device=arguments.device, folder=arguments.folder,
                    out=arguments.out)  # fmt: skip
+    for part in arguments.only:
+        if not any(part in stage.name for stage in found):
+            raise ValueError(f"only must be parts of stages' names, see --list, got {part!r}")
     if arguments.only:
         found = [stage for stage in found if any(part in stage.name for part in arguments.only)]
     if arguments.list:

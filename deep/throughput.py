@@ -258,7 +258,8 @@ def measure(recipe: Recipe, *, device: torch.device, rate: float, N: int = 4096)
     }
     if device.type == "cpu":
         bare = convolution_seconds(recipe, device=device)
-        row["times_convolutions"] = recipe.batch / best / bare
+        if bare:  # a network of linear layers has none
+            row["times_convolutions"] = recipe.batch / best / bare
     return row
 
 
@@ -293,6 +294,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--record", type=Path, help="file that takes the numbers")
 
 
+def with_batch(recipe: Recipe, batch: int | None) -> Recipe:
+    """A recipe with another batch.
+
+    Args:
+        recipe: The recipe.
+        batch: Samples a step, or None for its own.
+
+    Returns:
+        The recipe.
+    """
+    return recipe if batch is None else dataclasses.replace(recipe, batch=batch)
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Measure and write JSON.
 
@@ -306,15 +320,16 @@ def run(arguments: argparse.Namespace) -> int:
         ValueError: If a recipe is unknown, or there are too few images for a step.
     """
     device = checked(arguments.device)
+    names = arguments.recipe or RECIPES[device.type]
+    chosen = [with_batch(find(name), arguments.batch) for name in names]
+    count = IMAGES[device.type] if arguments.images is None else arguments.images
+    for recipe in chosen:
+        least = max(recipe.batch, len(random_images(recipe, N=1).classes))
+        if count < least:  # one batch, and one of each class
+            raise ValueError(f"images must be at least {least} for {recipe.name}, got {count}")
     with kernels(device):
         rate = matrix_rate(device, size=MATRIX[device.type])
-        rows = []
-        for name in arguments.recipe or RECIPES[device.type]:
-            recipe = find(name)
-            if arguments.batch:
-                recipe = dataclasses.replace(recipe, batch=arguments.batch)
-            count = arguments.images or IMAGES[device.type]
-            rows.append(measure(recipe, device=device, rate=rate, N=count))
+        rows = [measure(recipe, device=device, rate=rate, N=count) for recipe in chosen]
     record = {
         "version": VERSION, "kind": device.type, "matrix_rate": rate, "rows": rows,
         "provenance": provenance(device),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ufm.hierarchy import Tree, load
 
 
@@ -44,10 +46,10 @@ def tree(name: str) -> Tree:
         return Tree.from_nested(NESTED[name])
     if name in SHIPPED:
         return load(name)
-    if name.endswith(".json"):
+    if name.endswith(".json") and Path(name).exists():
         return Tree.from_json(name)
     known = ", ".join((*NESTED, *SHIPPED))
-    raise ValueError(f"tree must be one of {known}, or a .json file, got {name!r}")
+    raise ValueError(f"tree must be one of {known}, or a .json file that exists, got {name!r}")
 
 
 def tree_of(source: str) -> Tree | None:

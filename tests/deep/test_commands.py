@@ -77,7 +77,7 @@ def test_a_file_that_is_neither_checkpoint_nor_features_is_told_what_is_expected
     (tmp_path / "notes.txt").write_text("hello")
     (tmp_path / "cut.npz").write_bytes(b"PK")
     np.savez(tmp_path / "images.npz", images=np.zeros(3))
-    np.savez(tmp_path / "archive.pt", images=np.zeros(3))
+    (tmp_path / "archive.pt").write_bytes((tmp_path / "images.npz").read_bytes())
     for name, message in (
         ("none.npz", "an .npz of features (N, d), labels (N,), W (K, d)"),
         ("none.pt", "there is no"),
@@ -101,6 +101,20 @@ def test_a_missing_gpu_is_said_at_once(tmp_path, capsys, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
     assert main([*command, "--device", "cuda"]) == 2
     assert "device must be present" in capsys.readouterr().err
+
+
+def test_hierarchy_and_features_that_do_not_fit_are_told(tmp_path, capsys):
+    path, W = tmp_path / "good.npz", np.eye(4, 6)
+    np.savez(path, features=np.tile(W, (3, 1)), labels=np.arange(12) % 4, W=W)
+    np.savez(tmp_path / "zero.npz", features=np.zeros((4, 6)), labels=np.arange(4), W=W)
+    for arguments, message in (
+        (["probe", path, "--tree", "digits"], "a leaf for each of K=4 classes, digits has 10"),
+        (["probe", path, "--tree", "none.json"], "or a .json file that exists, got 'none.json'"),
+        (["probe", path, "--features", "x.npz"], "features must be left out"),
+        (["fit", tmp_path / "zero.npz"], "features must not all be zero"),
+    ):
+        assert main([str(argument) for argument in arguments]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_another_length_is_another_run():

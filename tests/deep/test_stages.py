@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -92,6 +94,73 @@ def test_a_stage_that_ignores_the_request_is_killed(tmp_path, monkeypatch):
     went = go(stage(tmp_path, "a", deaf), limit=1.0, log=tmp_path / "log", stop=threading.Event())
     assert went.status == -signal.SIGKILL
     assert went.seconds < 10
+
+
+def test_a_stage_that_keeps_nothing_is_not_repeated_for_hours(tmp_path, monkeypatch):
+    monkeypatch.setattr(queue, "GRACE", 0.2)
+    slow = stage(tmp_path, "a", f"open({str(tmp_path / 'goes')!r}, 'a').write('x')\n"
+                 "import time; time.sleep(60)")  # fmt: skip
+    status, said = do(tmp_path, [slow, stage(tmp_path, "b")], limit=1.0)
+    assert status == NOT_YET
+    assert len((tmp_path / "goes").read_text()) == 2
+    assert [line for line in said if line.startswith("b: done")]
+
+
+# A queue of stages, each of which notes that it began, and that it ended or was asked to.
+STAGE = """
+import os, signal, sys, time
+folder, name = sys.argv[1:]
+def note(text):
+    with open(folder + "/notes", "a") as notes:
+        notes.write(name + " " + text + chr(10))
+def save(*_):
+    note("saved")
+    os._exit(143)
+signal.signal(signal.SIGTERM, save)
+note("began")
+time.sleep(0.4)
+open(f"{folder}/{name}.part", "w").close()
+os.replace(f"{folder}/{name}.part", f"{folder}/{name}.done")
+note("done")
+"""
+QUEUE = """
+import sys
+from pathlib import Path
+from deep.queue import Stage, work
+folder, code = Path(sys.argv[1]), sys.argv[2]
+stages = [
+    Stage(name, name, (sys.executable, "-c", code, str(folder), name), 1.0,
+          (folder / f"{name}.done").exists)
+    for name in "abcd"
+]
+sys.exit(work(stages, limit=60, total=1000, logs=folder / "logs", say=lambda line: None))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's signal at a parent's death")
+def test_a_queue_killed_at_any_moment_loses_nothing_and_leaves_nobody_behind(tmp_path):
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    command, notes = [sys.executable, "-c", QUEUE, str(tmp_path), STAGE], tmp_path / "notes"
+    notes.touch()
+    for pause in (0.1, 0.3, 0.0):
+        seen = notes.read_text().count("began")
+        process = subprocess.Popen(command, env=environment)
+        until = time.monotonic() + 60
+        while notes.read_text().count("began") == seen:
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        time.sleep(pause)
+        process.kill()
+        process.wait(30)
+        # What it left behind ends too: whoever began has saved, or was done.
+        while len(notes.read_text().splitlines()) != 2 * notes.read_text().count("began"):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+    assert subprocess.run(command, env=environment, timeout=60, check=False).returncode == 0
+    told = notes.read_text().splitlines()
+    done = [line for line in told if line.endswith("done")]
+    assert done == ["a done", "b done", "c done", "d done"]  # each once, in order
+    assert any(line.endswith("saved") for line in told)
 
 
 def test_no_stage_starts_without_time_for_it(tmp_path):

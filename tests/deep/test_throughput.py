@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from deep import plain, stages, throughput
+from deep.__main__ import main
 from deep.methods import CE
 from deep.models.spec import MLP
 from deep.published import TABLES
@@ -83,3 +84,27 @@ def test_cuda_tests_count_only_if_some_ran_and_the_code_is_the_same(tmp_path, mo
     assert stage.done()
     monkeypatch.setattr(stages, "sources", lambda: "other")
     assert not stage.done()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["bench", "digits-ce", "--batch", "0"], "batch must be an integer of at least 1, got 0"),
+        (["bench", "digits-ce", "--images", "3"], "images must be at least 64 for digits-ce"),
+        (["gpu", "--list", "--only", "nothing"], "only must be parts of stages' names"),
+        (["gpu", "--total", "-1"], "total must be positive seconds, got -1"),
+        (["gpu", "--limit", "nan"], "limit must be between 60 and 600 seconds, got nan"),
+    ],
+)
+def test_wrong_numbers_are_told(arguments, message, capsys):
+    assert main([*arguments, "--device", "cpu"]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_network_without_convolutions_has_no_floor_of_them(capsys, monkeypatch):
+    monkeypatch.setattr(throughput, "MATRIX", {"cpu": 32})
+    monkeypatch.setattr(plain, "images_per_second", lambda *_, **__: 1.0)
+    assert main(["bench", "digits-ce", "--device", "cpu", "--batch", "16", "--images", "32"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["rows"]
+    assert row["images_per_second"]["1"] > 0
+    assert "times_convolutions" not in row
