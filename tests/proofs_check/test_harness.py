@@ -108,8 +108,8 @@ def test_ties_compare_with_many_digits_and_refuse_points_outside():
     proof.tie(x**2, [x], lambda v: v * v, grid, "square")
     with pytest.raises(ProofFailure, match=r"the proof has .* the package"):
         proof.tie(x**2, [x], lambda v: v * v * (1 + 1e-11), grid, "off by 1e-11")
+    tiny = sp.exp(-20 * x)
     with pytest.raises(ProofFailure, match="off where it is small"):
-        tiny = sp.exp(-20 * x)
         proof.tie(tiny, [x], lambda v: 0.0, grid, "off where it is small")
     with pytest.raises(ValueError, match="tie point must lie in the domain, got x=-1"):
         proof.tie(x, [x], float, [(-1,)], "outside")
