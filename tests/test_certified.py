@@ -8,6 +8,7 @@ from tolerances import CERTIFIED, EXACT
 
 import ufm
 from ufm import certified
+from ufm.status import Status
 
 
 def step(R: float, d: int = 9, E_H: float = 5.0) -> ufm.Problem:
@@ -61,6 +62,18 @@ def test_steps_count_all_that_led_to_the_point(monkeypatch):
     assert cert.passed.all()
     assert torch.equal(sol.value, polished.value)
     assert torch.equal(sol.steps, 2 + polished.steps)
+
+
+def test_going_on_adds_steps_and_moves_only_what_converged():
+    loose, tight = ufm.LBFGS(gtol=1e-3), ufm.LBFGS(gtol=1e-5)
+    first = ufm.solve([step(5.0), step(12.0)], loose)
+    stuck = replace(first, code=first.code.clone().fill_(Status.STALLED.code))
+    stuck.code[1] = Status.CONVERGED.code
+    more = ufm.solve(first.problems, tight, start=first.point)
+    assert (more.steps > 0).all()
+    new = certified._continued(stuck, tight)
+    assert new.steps.tolist() == [int(first.steps[0]), int(first.steps[1] + more.steps[1])]
+    assert torch.equal(new.W, torch.stack([first.W[0], more.W[1]]))
 
 
 def test_a_bound_replaces_none_and_another_start_is_another_start(monkeypatch):

@@ -12,6 +12,7 @@ import ufm
 from ufm.compiled import rows
 from ufm.geometry.frames import helmert
 from ufm.methods import GradientFlow
+from ufm.objective import Point
 from ufm.solvers.fused import engine
 from ufm.status import STATUSES, Status
 
@@ -64,6 +65,35 @@ def test_solutions_of_one_start_are_the_same_point_up_to_the_tolerance():
 
 
 @pytest.mark.parametrize(
+    ("low", "high", "share", "seed", "rare"),
+    [
+        (0.01, 0.1, 1.0, 2, [1170, 2406, 3586]),
+        (1, 5, 1.0, 1, [2960, 4694]),
+        (20, 40, 1.0, 4, [264, 1284, 3044]),
+        (100, 300, 0.95, 0, []),
+    ],
+)
+def test_every_step_is_that_of_the_tensor_engine(low, high, share, seed, rare):
+    # Random starts meet what the frame avoids: steps that are too long or cut back, pairs of
+    # negative curvature and, in the rare rows, values that only the slope's share refuses. A
+    # decision taken otherwise leads elsewhere; rounding decides only where the loss is below the
+    # slack of the line search.
+    generator, rows = np.random.default_rng(seed), [*range(200), *rare]
+    weights = np.exp(generator.uniform(0, math.log(1000), (5000, 5)))[rows]
+    radius = np.exp(generator.uniform(math.log(low), math.log(high), 5000))[rows]
+    template = ufm.Problem(K=5, d=4, n=(1,) * 5, reg=ufm.AverageBudget())
+    batch = ufm.ProblemBatch(template, weights=weights, E_W=1.0, E_H=radius**2)
+    method = ufm.LBFGS(start="random", memory=3, gtol=1e-5, max_steps=25)
+    sol, reference = (
+        ufm.solve(batch, replace(method, engine=engine), throw=False)
+        for engine in ("fused", "tensors")
+    )
+    distance = torch.linalg.matrix_norm(sol.Z - reference.Z) / torch.linalg.matrix_norm(sol.Z)
+    same_way = (distance < 1e-7) & (sol.steps == reference.steps) & (sol.code == reference.code)
+    assert same_way.double().mean() >= share
+
+
+@pytest.mark.parametrize(
     ("K_A", "K_B", "R", "value"),
     [(5, 5, 5.0, 0.376705506418), (7, 3, 10.0, 0.321853497805), (2, 2, 2.0, 0.543340722014)],
 )
@@ -84,6 +114,54 @@ def test_balanced_optimum_is_the_simplex_frame():
     assert float(sol.value[0]) == pytest.approx(
         math.log1p((K - 1) * math.exp(-K * s / (K - 1))), rel=CERTIFIED
     )
+
+
+def test_losses_far_below_one_keep_their_digits():
+    # K = 2, d = 1, w = h: the first class has the logits (2 s, 0) and nearly all of the weight.
+    s = np.concatenate([np.linspace(0.02, 0.7, 30), np.linspace(1, 300, 30)])
+    template = ufm.Problem(K=2, d=1, n=(1, 1), weights=(1, 1e-300), reg=ufm.AverageBudget())
+    batch = ufm.ProblemBatch(template, E_W=s, E_H=s)
+    row = torch.from_numpy(np.sqrt(2 * s))[:, None, None] * torch.eye(2, dtype=torch.float64)[:, :1]
+    start = Point(row, row.mT, torch.zeros(60, 2, dtype=torch.float64))
+    sol = ufm.solve(batch, replace(FUSED, gtol=1e9), start=start)
+    assert (sol.steps == 0).all()
+    error = sol.value.numpy() / np.log1p(np.exp(-2 * s)) - 1
+    # An ulp of the logit is 2 s ulps of the loss.
+    assert (np.abs(error) <= 4 * 2.0**-52 * (1 + 2 * s)).all()
+
+
+def test_a_run_that_cannot_end_otherwise_ends_after_fifty_steps_of_no_use():
+    # A tolerance that nobody meets. Use is a lower value or the least gradient so far; the other
+    # end is a line search along the gradient that fails as the one before it did.
+    batch = random_batch(8, 4, 3, seed=5)
+    batch = ufm.ProblemBatch(batch.template, weights=batch.weights**0.2, E_W=1.0, E_H=9.0)
+    method = replace(FUSED, start="random", gtol=1e-30, memory=4, max_steps=400)
+    ends = ufm.solve(batch, method, throw=False)
+    assert (ends.code == Status.STALLED.code).all()
+    path = [
+        ufm.solve(batch, replace(method, max_steps=k), throw=False)
+        for k in range(1, int(ends.steps.max()) + 1)
+    ]
+    value, norm = (torch.stack([getattr(sol, n) for sol in path]) for n in ("value", "grad_norm"))
+    useful = value[1:] < value[:-1] - 1e-15 * (1 + value[:-1])
+    useful |= norm[1:] < norm.cummin(0).values[:-1]
+    for i, N in enumerate(ends.steps.tolist()):
+        idle = N - 2 - int(useful[: N - 1, i].nonzero().max())
+        x, y, z = (path[N - back].Z[i] for back in (1, 2, 3))
+        assert idle == 50 or (torch.equal(x, y) and torch.equal(y, z))
+
+
+def test_nothing_converges_where_the_multiplier_is_negative_and_everything_where_none_is_left():
+    # Logits of the wrong sign are no optimum however loose the tolerance; where the gradient
+    # underflows, any is met.
+    problem = step(3.0, 8.0)
+    sol = ufm.solve(problem, FUSED)
+    wrong = sol.point._replace(W=-sol.W)
+    assert ufm.solve(problem, replace(FUSED, gtol=1e9), start=wrong).steps[0] > 0
+    huge = ufm.solve(step(3.0, 1e12), replace(FUSED, gtol=1e-300))
+    assert huge.converged.all()
+    assert float(huge.grad_norm) == 0
+    assert float(huge.value) < 1e-300
 
 
 def test_value_gradient_and_first_step_against_autograd():

@@ -134,7 +134,8 @@ def _risk_gradient(Z, pi, K, work, bits):
         if top == 0.0:
             own, loss = 1.0, math.log1p(miss)
         else:
-            own, loss = math.exp(-top), top + math.log1p(miss + math.expm1(-top))
+            own = math.exp(-top)
+            loss = top + math.log(miss + own)
         value += pi[k] * loss
         scale = pi[k] / (miss + own)
         for j in range(K):
@@ -199,9 +200,9 @@ def _minimise(x, pi, radius, K, d, gtol, max_steps, vectors, S, Y, small, Z, wor
     least, idle, used, newest, steepest = norm, 0, 0, -1, True
     for i in range(g.size):
         p[i] = -g[i]
-    slope, trial = -norm * norm, FIRST * math.sqrt(2 * radius) / max(norm, 1e-300)
+    slope, trial = -norm * norm, FIRST * math.sqrt(2 * radius) / norm
     for step in range(max_steps + 1):
-        if not (math.isfinite(value) and math.isfinite(norm)):
+        if not math.isfinite(norm):
             return value, norm, step, NONFINITE
         if norm <= gtol * math.sqrt(max(mu, 0.0)):
             return value, norm, step, CONVERGED
@@ -246,7 +247,7 @@ def _minimise(x, pi, radius, K, d, gtol, max_steps, vectors, S, Y, small, Z, wor
         if steepest:
             for i in range(g.size):
                 p[i] = -g[i]
-            slope, trial = -norm * norm, FIRST * math.sqrt(2 * radius) / max(norm, 1e-300)
+            slope, trial = -norm * norm, FIRST * math.sqrt(2 * radius) / norm
         else:
             # On a sphere a longer step than twice the radius only turns back.
             trial = min(1.0, 2 * math.sqrt(2 * radius / _dot(p, p)))
@@ -291,7 +292,7 @@ def solve_rows(
     """
     K, d = frame.shape
     size = 2 * K * d
-    # Whole vectors for the exponential: the entries after K^2 stay zero.
+    # Whole vectors for the exponential, entries after K^2 included: nobody reads those.
     padded = (K * K + 15) // 16 * 16
     Z, work, x = np.zeros(padded), np.empty(padded + K), np.empty(size)
     bits = work[:padded].view(np.int64)
@@ -303,7 +304,6 @@ def solve_rows(
             _begin(x, frame, pi[i], radius[i], K, d)
         else:
             x[:] = start[i].ravel()
-        Z[:] = 0.0
         real[i, 0], real[i, 1], whole[i, 0], whole[i, 1] = _minimise(
             x, pi[i], radius[i], K, d, gtol, max_steps, vectors, S, Y, small, Z, work, bits
         )
