@@ -19,6 +19,7 @@ _SIGNS = (
     (" * ", " · "), ("Ln ", "ln "),
 )  # fmt: skip
 _ROOT = re.compile(r"\bsqrt(?=[(\d]|\s\d)\s?")
+_THRESHOLD = re.compile(r"\bR([01])\b(?!')")
 _BARE = re.compile(r"√\((\w)\)")
 _TIMES = re.compile(r"(?<=[\dK]) x (?=\d?K|\d)")
 # 1e-5, 2.4e-16; a mantissa of one is not written.
@@ -58,6 +59,7 @@ def _typeset(escaped: str) -> str:
         plain = plain.replace(written, sign)
     plain = _SCIENTIFIC.sub(_scientific, plain)
     plain = _TIMES.sub(" × ", _BARE.sub(r"√\1", _ROOT.sub("√", plain)))
+    plain = _THRESHOLD.sub(r"R<sub>\1</sub>", plain)
     plain = _MINUS.sub("−", plain)
     plain = _GREEK.sub(lambda m: GREEK[m[1]], plain)
     plain = _SUBSCRIPT.sub(lambda m: f"{m[1]}<sub>{m[2] or m[3]}</sub>", plain)

@@ -18,6 +18,7 @@ from figures.report.entries import ANY, MISSED, WITNESSES, Entry
 from figures.report.examples import example
 from figures.report.formulas import mathml
 from figures.report.gallery import Shown, gallery
+from figures.report.notation import notation
 from figures.report.proofs import proofs
 from figures.report.prose import prose
 from ufm.claims import ClaimStatus
@@ -160,7 +161,7 @@ def claim_pages(pages: jinja2.Environment, found: Mapping[str, Entry]) -> Pages:
     return {
         f"claims/{id}.html": render(
             pages, "claim.html", root="../", entry=entry, example=example(entry.claim),
-            proofs=proofs(),
+            proofs=proofs(), notation=notation(entry.paper.key),
             source=known.get(entry.claim.source.key, Paper(entry.claim.source.key)),
         )
         for id, entry in found.items()

@@ -12,6 +12,7 @@ from figures.report import origins
 from figures.report.bibliography import Paper, papers
 from figures.report.examples import code, example, listed
 from figures.report.formulas import mathml, parts
+from figures.report.notation import OWN, notation
 from figures.report.proofs import parse, proofs
 from figures.report.prose import prose
 from figures.report.quantities import evidence_number, quantity, readings
@@ -92,6 +93,7 @@ def test_an_unknown_command_is_refused():
         ("<G,Z> is -lam |Z|_*", "&lt;G,Z&gt; is −λ |Z|<sub>*</sub>"),
         ("`a_b >= 1` at pi_B", "<code>a_b &gt;= 1</code> at π<sub>B</sub>"),
         ("R_0 is R_1", "R<sub>0</sub> is R<sub>1</sub>"),
+        ("R0 or R1 (R10)", "R<sub>0</sub> or R<sub>1</sub> (R10)"),
     ],
 )
 def test_plain_text_mathematics_is_set(written, shown):
@@ -195,6 +197,13 @@ def test_an_example_is_the_prediction_on_a_problem_of_the_catalogue():
     assert found.value == claim.predict(case.problem).value
     assert found.cases == sum(claim.applies(c.problem) for c in CASES)
     assert example(claims.get("fang2021.nuclear")) is None
+
+
+def test_every_paper_has_its_notation():
+    assert set(OWN) <= {id.split(".")[0] for id in claims.registry()}
+    for paper in OWN:
+        symbols = [symbol for symbol, _ in notation(paper)]
+        assert len(symbols) == len(set(symbols))
 
 
 def test_numbers_of_a_prediction_are_named_in_words():
