@@ -256,3 +256,10 @@ def test_etf_and_orthogonal_frame_are_apart_until_centred():
     centred = orthogonal(4, 4) - orthogonal(4, 4).mean(0)
     scaled = (4 / 3) ** 0.5 * centred
     assert ufm.distance(a, Geometry.of(scaled, scaled.mT, y)) < EXACT
+
+
+def test_matrices_are_no_geometries():
+    unchecked = getattr(ufm.distance, "__wrapped__", ufm.distance)
+    W = ufm.etf(3, 3)
+    with pytest.raises(ValueError, match=r"sol\[0\]\.geometry, got a Tensor"):
+        unchecked(W, W)

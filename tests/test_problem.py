@@ -136,7 +136,7 @@ def test_whether_the_infimum_is_attained(fields, attained):
         ({"weights": "123"}, "weights must be a sequence of K=3 numbers, got '123'"),
         ({"loss": "ce"}, "loss must be a Loss, got 'ce'"),
         ({"loss": CrossEntropy}, "loss must be a Loss"),
-        ({"reg": 5e-4}, "reg must be a Regulariser, got 0.0005"),
+        ({"reg": 5e-4}, "reg must be a Regulariser, got 0.0005; for example ufm.WeightDecay"),
         ({"bias": True}, "bias must be a Bias, got True"),
         ({"classifier": SimplexETF()}, "classifier must be a Classifier, got SimplexETF"),
         ({"d": 1, "classifier": Fixed(SimplexETF())}, "d must be at least K-1=2 .*, got 1"),

@@ -205,15 +205,17 @@ class Problem:
         object.__setattr__(self, "K", check_count("K", self.K, 2))
         object.__setattr__(self, "d", check_count("d", self.d))
         object.__setattr__(self, "n", check_sizes(self.n, self.K))
-        for name, kind in (
-            ("loss", Loss),
-            ("reg", Regulariser),
-            ("bias", Bias),
-            ("classifier", Classifier),
+        for name, kind, example in (
+            ("loss", Loss, "CrossEntropy()"),
+            ("reg", Regulariser, "WeightDecay(lam_W=5e-4, lam_H=5e-4)"),
+            ("bias", Bias, "FreeBias()"),
+            ("classifier", Classifier, "Fixed(ufm.SimplexETF())"),
         ):
             value = getattr(self, name)
             if not isinstance(value, kind):
-                raise ValueError(f"{name} must be a {kind.__name__}, got {value!r}")
+                raise ValueError(
+                    f"{name} must be a {kind.__name__}, got {value!r}; for example ufm.{example}"
+                )
         if self.weights is not None:
             object.__setattr__(self, "weights", self._checked_weights(self.weights))
             if min(self.pi) < sys.float_info.min:

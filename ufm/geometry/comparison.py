@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ufm._linalg import nuclear_norm, psd_sqrt
 from ufm._typing import Float, Tensor
 from ufm.geometry.gram import Geometry
@@ -22,9 +24,9 @@ def distance(a: Geometry, b: Geometry) -> Float[Tensor, "*b"]:
         Distance, dimensionless.
 
     Raises:
-        ValueError: If the numbers of classes differ.
+        ValueError: If these are no geometries, or the numbers of classes differ.
     """
-    _check_same_K(a, b)
+    _check_geometries(a, b)
     A, B = a.joint, b.joint.to(a.joint)
     scale = A.square().sum((-2, -1)).maximum(B.square().sum((-2, -1))).clamp(min=1e-300)
     relative = (A - B).square().sum((-2, -1)) / scale
@@ -46,19 +48,25 @@ def procrustes_distance(a: Geometry, b: Geometry) -> Float[Tensor, "*b"]:
         Distance.
 
     Raises:
-        ValueError: If the numbers of classes differ.
+        ValueError: If these are no geometries, or the numbers of classes differ.
 
     References:
         Bhatia, Jain and Lim (2019), On the Bures-Wasserstein distance [bhatia2019]_.
     """
-    _check_same_K(a, b)
+    _check_geometries(a, b)
     A, B = a.joint, b.joint.to(a.joint)
     trace = A.diagonal(dim1=-2, dim2=-1).sum(-1) + B.diagonal(dim1=-2, dim2=-1).sum(-1)
     overlap = nuclear_norm(psd_sqrt(A) @ psd_sqrt(B))
     return (trace - 2 * overlap).clamp(min=0).sqrt()
 
 
-def _check_same_K(a: Geometry, b: Geometry) -> None:
+def _check_geometries(a: Any, b: Any) -> None:
+    for given in (a, b):
+        if not isinstance(given, Geometry):
+            raise ValueError(
+                f"geometries must be compared, such as sol[0].geometry, got a "
+                f"{type(given).__name__}: matrices are defined only up to a rotation"
+            )
     if a.Z.shape[-1] != b.Z.shape[-1]:
         raise ValueError(
             f"geometries must have the same K, got {a.Z.shape[-1]} and {b.Z.shape[-1]}"

@@ -9,12 +9,13 @@ from functools import partial
 import torch
 
 from ufm._pieces import pieces
+from ufm._problem_sequence import distinct
 from ufm._typing import Tensor
 from ufm.counts import check_count
 from ufm.methods import LBFGS, ClosedForm, Convex, GradientDescent, GradientFlow, Method, Newton
 from ufm.objective import Objective, Point
 from ufm.problem import Problem
-from ufm.problem_batch import ProblemBatch, distinct
+from ufm.problem_batch import ProblemBatch
 from ufm.solution import Solution, SolveError, checked_point
 from ufm.solvers import closed_form, convex, descent, flow, lbfgs, newton
 from ufm.solvers._result import Result
@@ -154,7 +155,9 @@ def _dispatch(
             objective = _on_features(problems, device, class_means=method.class_means)
             run = partial(descent.run, objective, method)
         case _:
-            raise ValueError(f"method must be a known method, got {method!r}")
+            raise ValueError(
+                f"method must be a known method, got {method!r}; for example ufm.LBFGS()"
+            )
     x = _checked_start(start, problems, objective)
     return objective, run(start=x, seeds=seeds, callback=callback)
 

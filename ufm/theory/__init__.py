@@ -93,11 +93,16 @@ def predict(problem: Problem) -> list[Prediction]:
     Returns:
         Predictions in the order of the registry; empty if nothing is known.
 
+    Raises:
+        ValueError: If it is no problem.
+
     >>> from ufm.problem import AverageBudget
     >>> problem = Problem(K=4, d=3, n=(5,) * 4, reg=AverageBudget(E_W=3, E_H=2))
     >>> [(p.claim.id, round(p.value, 10)) for p in predict(problem) if p.value]
     [('fang2021.balanced', 0.1083859879)]
     """
+    if not isinstance(problem, Problem):
+        raise ValueError(f"problem must be a ufm.Problem, got a {type(problem).__name__}")
     return [
         claim.predict(problem)
         for claim in registry().values()
