@@ -1,6 +1,8 @@
 """Batches of problems as arrays: the same problems, the same bits, errors that name the entry."""
 
+import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -34,6 +36,33 @@ def test_it_is_a_sequence_of_problems():
         batch[4]
     with pytest.raises(ValueError, match="read-only"):
         batch.E_H[0] = 3.0
+
+
+def test_copies_are_as_unchangeable_and_as_equal():
+    batch = budgets(weights=WEIGHTS, E_H=[1.0, 2.0, 3.0, 4.0])
+    for other in (pickle.loads(pickle.dumps(batch)), copy.deepcopy(batch)):
+        assert list(other) == list(batch)
+        assert not any(array.flags.writeable for array in (other.weights, other.E_H, other.pi))
+
+
+def test_wrong_positions_are_refused_in_a_line():
+    batch = budgets(E_H=[1.0, 2.0])
+    assert batch[np.int64(1)] == batch[-1]
+    for index in ("a", 1.0, [0, 1], None):
+        with pytest.raises(TypeError, match=r"^index must be an integer or a slice, got"):
+            batch[index]
+    for rows in ([2], [0, -3], 5):
+        with pytest.raises(ValueError, match=r"^rows must be within a batch of 2, got"):
+            batch.select(rows)
+    assert len(batch.select(1)) == 1
+    for rows in ([], slice(0, 0)):
+        with pytest.raises(ValueError, match="must hold at least one problem"):
+            batch.select(rows)
+    for count in (0, -1, 2.5, True):
+        with pytest.raises(ValueError, match=r"^count must be an integer of at least 1"):
+            batch.repeat(count)
+    with pytest.raises(ValueError, match=r"^template must be a Problem, got ProblemBatch$"):
+        ufm.ProblemBatch(batch, E_H=[1.0])
 
 
 @given(st.lists(st.lists(st.floats(1e-150, 1e150), min_size=3, max_size=3), min_size=1))
@@ -129,7 +158,7 @@ def test_errors_are_one_line_and_name_the_entry(arrays, message):
 
 
 def test_a_template_must_be_a_problem_and_have_a_minimiser():
-    with pytest.raises(ValueError, match="template must be a Problem, got 3"):
+    with pytest.raises(ValueError, match="template must be a Problem, got int"):
         ufm.ProblemBatch(3, E_W=[1.0])
     template = ufm.Problem(K=3, d=2, n=(1,) * 3, reg=ufm.WeightDecay(0.1, 0.1))
     with pytest.raises(ValueError, match="problem must have a minimiser"):

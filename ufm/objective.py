@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 
 from ufm._linalg import product
+from ufm._problem_sequence import distinct, numbers, shared, take
 from ufm._typing import Float, Int, Tensor
 from ufm.geometry.frames import frame
 from ufm.losses import Loss
@@ -24,7 +25,7 @@ from ufm.problem import (
     VectorBudget,
     WeightDecay,
 )
-from ufm.problem_batch import ProblemBatch, distinct, numbers, shared, take
+from ufm.problem_batch import ProblemBatch
 
 
 # Entries of a matrix of logits that are worked on at once (8 MB): a larger one, of many samples or

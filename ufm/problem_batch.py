@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import operator
 import sys
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -11,6 +12,7 @@ from typing import Any, final, overload
 
 import numpy as np
 
+from ufm.counts import check_count
 from ufm.problem import PenalisedBias, Problem
 
 
@@ -56,7 +58,7 @@ class ProblemBatch(Sequence[Problem]):
 
     def __post_init__(self):
         if not isinstance(self.template, Problem):
-            raise ValueError(f"template must be a Problem, got {self.template!r}")
+            raise ValueError(f"template must be a Problem, got {type(self.template).__name__}")
         given = {"weights": self._given("weights", 2)} | {
             name: self._given(name, 1) for name in STRENGTHS
         }
@@ -157,13 +159,17 @@ class ProblemBatch(Sequence[Problem]):
             The smaller batch.
 
         Raises:
-            ValueError: If they are no integers; a mask is not read as positions.
+            ValueError: If they are no integers (a mask is not read as positions), none, or beyond
+                the end.
         """
         if not isinstance(rows, slice):
             rows = np.asarray(rows)
             if rows.size and rows.dtype.kind not in "iu":
                 raise ValueError(f"rows must be positions or a slice, got {rows.dtype} numbers")
-            rows = rows.astype(np.int64)
+            rows = rows.astype(np.int64).reshape(-1)
+            wrong = rows[(rows < -len(self)) | (rows >= len(self))]
+            if wrong.size:
+                raise ValueError(f"rows must be within a batch of {len(self)}, got {wrong[0]}")
         elif rows.indices(len(self)) == (0, len(self), 1):
             return self
         names = ("weights", *STRENGTHS)
@@ -176,11 +182,15 @@ class ProblemBatch(Sequence[Problem]):
         """Each problem ``count`` times in a row.
 
         Args:
-            count: Repetitions.
+            count: Repetitions, at least 1.
 
         Returns:
             The larger batch.
+
+        Raises:
+            ValueError: If it is no such number.
         """
+        count = check_count("count", count)
         return self if count == 1 else self.select(np.repeat(np.arange(len(self)), count))
 
     def __len__(self) -> int:
@@ -196,7 +206,15 @@ class ProblemBatch(Sequence[Problem]):
     def __getitem__(self, index):
         if isinstance(index, slice):
             return self.select(index)
+        try:
+            index = operator.index(index)
+        except TypeError as error:
+            raise TypeError(f"index must be an integer or a slice, got {index!r}") from error
         return self._first if index == 0 else self._at(index)
+
+    def __reduce__(self):
+        # Made anew where it arrives: pickled arrays would come out writable.
+        return type(self), tuple(getattr(self, field.name) for field in dataclasses.fields(self))
 
     @cached_property
     def _first(self) -> Problem:
@@ -215,95 +233,6 @@ class ProblemBatch(Sequence[Problem]):
             weights=tuple(self.weights[index].tolist()),
             reg=type(self.template.reg)(**reg),
         )
-
-
-def shared(problems: Sequence[Problem]) -> Problem:
-    """A problem of a sequence, once it is clear that all are of one static shape.
-
-    Args:
-        problems: Problems that may differ in class sizes, weights and strengths only.
-
-    Returns:
-        The first one.
-
-    Raises:
-        ValueError: If there is none, or something else differs.
-    """
-    if not len(problems):
-        raise ValueError("problems must hold at least one problem, got none")
-    first = problems[0]
-    for problem in distinct(problems):
-        for name in ("K", "d", "loss", "classifier"):
-            ours, theirs = getattr(first, name), getattr(problem, name)
-            if ours is not theirs and ours != theirs:
-                raise ValueError(f"{name} must be equal across a batch, got {ours} and {theirs}")
-        for name in ("reg", "bias"):
-            ours, theirs = type(getattr(first, name)), type(getattr(problem, name))
-            if ours is not theirs:
-                raise ValueError(
-                    f"{name} must be of one type across a batch, "
-                    f"got {ours.__name__} and {theirs.__name__}"
-                )
-    return first
-
-
-def distinct(problems: Sequence[Problem]) -> list[Problem]:
-    """Problems to look at when all are to be looked at.
-
-    Args:
-        problems: A batch or any sequence.
-
-    Returns:
-        Each object once, since seeds of one problem share it and hashing costs more than comparing;
-        one problem of a batch, whose static shape and class sizes are the template's.
-    """
-    if isinstance(problems, ProblemBatch):
-        return [problems[0]]
-    return list({id(problem): problem for problem in problems}.values())
-
-
-def numbers(problems: Sequence[Problem]) -> dict[str, Any]:
-    """What may differ between problems of one static shape, one entry or row a problem.
-
-    Args:
-        problems: A batch or any sequence.
-
-    Returns:
-        n and pi (B, K); lam_W, lam_H, lam_b, 0 where a model has none; E_W, E_H, NaN where not.
-    """
-    absent = {"lam_W": 0.0, "lam_H": 0.0, "E_W": math.nan, "E_H": math.nan}
-    if isinstance(problems, ProblemBatch):
-        rows = {name: getattr(problems, name) for name in absent}
-        rows |= {"lam_b": problems.lam_b, "n": problems.template.n, "pi": problems.pi}
-        rows = {name: absent[name] if value is None else value for name, value in rows.items()}
-        shapes = {"n": problems.pi.shape, "pi": problems.pi.shape}
-        return {
-            name: np.array(np.broadcast_to(value, shapes.get(name, (len(problems),))), np.float64)
-            for name, value in rows.items()
-        }
-    rows = {
-        name: [getattr(problem.reg, name, default) for problem in problems]
-        for name, default in absent.items()
-    }
-    rows["lam_b"] = [getattr(problem.bias, "lam_b", 0.0) for problem in problems]
-    return rows | {
-        "n": [problem.n for problem in problems], "pi": [problem.pi for problem in problems]
-    }  # fmt: skip
-
-
-def take(problems: Sequence[Problem], rows: Sequence[int]) -> Sequence[Problem]:
-    """Some problems of a sequence, as arrays if they are.
-
-    Args:
-        problems: A batch or any sequence.
-        rows: Positions.
-
-    Returns:
-        A batch or a tuple.
-    """
-    if isinstance(problems, ProblemBatch):
-        return problems.select(rows)
-    return tuple(problems[i] for i in rows)
 
 
 def _exact_sums(x: np.ndarray) -> np.ndarray:

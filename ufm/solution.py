@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from ufm._arrays import as_float64
+from ufm._problem_sequence import take
 from ufm._spec import decode, encode
 from ufm._typing import Float, Int, Tensor
 from ufm.geometry.gram import Geometry
@@ -21,7 +22,6 @@ from ufm.metrics.moments import Weighting
 from ufm.metrics.record import NCRecord, nc
 from ufm.objective import Objective, Point
 from ufm.problem import Problem
-from ufm.problem_batch import take
 from ufm.status import STATUSES, Status
 
 
