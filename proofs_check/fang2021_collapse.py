@@ -103,8 +103,9 @@ def collapse_criterion(proof: Proof) -> None:
     minority = share * (1 - q_t + proof.term("other", q_o))
     proof.equal(minority.subs(q_t, q_o), share, "merged (q_t = q_o): the contrast value is pi_B")
     gap = sp.Symbol("e", positive=True)
-    proof.positive(
-        (share - share * (1 - q_o * sp.exp(gap) + q_o)) / (sp.exp(gap) - 1),
+    proof.equal(
+        share - minority.subs(q_t, q_o * sp.exp(gap)),
+        share * q_o * (sp.exp(gap) - 1),
         "told apart (q_t = q_o exp(e), e > 0): it is less than pi_B, since exp(e) > 1",
     )
 

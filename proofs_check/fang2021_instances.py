@@ -317,7 +317,10 @@ def oversampling_both_sides(measure: Measurement) -> None:
         merges_as(measure, optimum(problem).solution, [0, 1, 2], expected=side > 1)
 
 
-LONG_TAILS = "catalogue long tails and 20 random profiles, K = 4..9, E_W E_H in [.2, 5], seed 0"
+LONG_TAILS = (
+    "catalogue long tails, 20 random profiles, K = 4..9, E_W E_H in [.2, 5], and 40 of log-normal "
+    "shares (deviation 2), K = 3..7, E_W E_H in [.02, 40], seed 0"
+)
 
 
 def _long_tails() -> list[Problem]:
@@ -328,6 +331,13 @@ def _long_tails() -> list[Problem]:
         n = torch.randperm(400, generator=generator)[:K].add(1).sort(descending=True).values
         energy = float(0.2 * 25.0 ** torch.rand(1, generator=generator))
         problems.append(Problem(K=K, d=K, n=tuple(n.tolist()), reg=AverageBudget(1.0, energy)))
+    for _ in range(40):
+        K = int(torch.randint(3, 8, (1,), generator=generator))
+        shares = (2 * torch.randn(K, generator=generator, dtype=torch.float64)).exp()
+        weights = tuple(shares.sort(descending=True).values.tolist())
+        energy = float(0.02 * 2000.0 ** torch.rand(1, generator=generator))
+        reg = AverageBudget(1.0, energy)
+        problems.append(Problem(K=K, d=K, n=(1,) * K, weights=weights, reg=reg))
     return problems
 
 

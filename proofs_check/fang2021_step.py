@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sympy as sp
 
 from proofs_check._harness import evidence
@@ -68,6 +70,39 @@ def step_conditions(proof: Proof) -> None:
         size * mu / q,
         "the mixed singular value of Z is |c| mu/q",
     )
+    _tie_step_optimum(proof)
+
+
+def _tie_step_optimum(proof: Proof) -> None:
+    # q = mu/(K + u) < mu/K; the two equations then give R and tau, and the solver the value.
+    u = sp.Symbol("u", positive=True)
+    q_u = mu / (K + u)
+    m_u = sp.sqrt((mu**2 / K - K_A * q_u**2) / K_B)
+    o_u = (mu - K_B * m_u) / K_A
+    proof.assume(K_A >= 2, K_B >= 2)
+    for phase, q_o, low, high in (
+        ("full", (mu - K_A * q_u) / K_B, 0.75, 0.95), ("merged", (1 - K_A * q_u) / K_B, 1.05, 1.25)
+    ):  # fmt: skip
+        q_t = q_o + 1 - mu if phase == "full" else q_o
+        e_u, y_u = sp.log(q_t / q_o), sp.log(q_t / q_u)
+        c_u = ((K_B - 1) * e_u - K_B * y_u) / K
+        a_u = -K * c_u * m_u / q_u - K_A * sp.log(o_u / m_u)
+        ratio = o_u * (sp.exp(a_u) - 1) + mu
+        tau = (K_A - 1) * a_u + (K_B - 1) * e_u - c_u * mu / q_u
+        p_t = 1 - ((K_A - 1) * o_u + K_B * m_u) / ratio
+        value = -(ratio * K_A * sp.log(p_t) + K_B * sp.log(q_t)) / (ratio * K_A + K_B)
+        solved = sp.lambdify([K_A, K_B, mu, u], (ratio, tau), "mpmath")
+        proof.tie(
+            value,
+            [K_A, K_B, mu, u],
+            lambda A, B, x, y, solved=solved: _value_of_the_solver(A, B, *solved(A, B, x, y)),
+            points(81, 5, (2, 6), (2, 6), (low, high), (2.0, 6.0)),
+            f"solvers.step_optimum, {phase} phase: the risk",
+        )
+
+
+def _value_of_the_solver(A: int, B: int, R: Any, tau: Any) -> float:
+    return float(solvers.step_optimum(A, B, R=float(R), tau=float(tau)).value)
 
 
 @evidence(
@@ -150,4 +185,6 @@ def oversampling_ratio(proof: Proof) -> None:
     more = sp.Symbol("more", positive=True)
     swapped = (weight * n_B / n_A).subs(n_A, R * n_B)
     proof.equal(swapped, weight / R, "beyond, the former minority is heavier by w_r/R")
-    proof.positive(swapped.subs(weight, R * (1 + more)) - 1, "more than one: roles are exchanged")
+    proof.equal(
+        swapped.subs(weight, R * (1 + more)), 1 + more, "more than one: roles are exchanged"
+    )

@@ -8,7 +8,8 @@ from proofs_check._harness import evidence
 from proofs_check._proof import Proof, points
 from proofs_check.fang2021_collapse import K_A, K_B, K, gradient_block, mixed_value
 from ufm import solvers
-from ufm.claims import EvidenceKind
+from ufm.claims import Claim, EvidenceKind
+from ufm.problem import ClassMeanDecay, Problem, WeightDecay
 from ufm.theory.hong2024 import MEAN_THRESHOLD, SAMPLE_THRESHOLD, TOTAL_COLLAPSE
 
 
@@ -37,10 +38,33 @@ def merging_thresholds(proof: Proof) -> None:
     proof.equal(merged, share / sp.sqrt(D), "merged: pi_B/sqrt(D)")
     proof.equal(merged.subs({share: n_B / N, D: n_B}), sp.sqrt(n_B) / N, "per sample: sqrt(n_B)/N")
     proof.equal(merged.subs(D, 1), share, "per class mean: pi_B")
-    proof.positive(
-        (merged - level.subs(q_t, q_o * sp.exp(gap))) / (sp.exp(gap) - 1),
+    proof.equal(
+        merged - level.subs(q_t, q_o * sp.exp(gap)),
+        share * q_o * (sp.exp(gap) - 1) / sp.sqrt(D),
         "told apart by a gap e > 0: less, since exp(e) > 1",
     )
+    sizes = sp.symbols("n_B N", positive=True, integer=True)
+    proof.assume(sizes[1] > 2 * sizes[0])
+    proof.tie(
+        sp.sqrt(sizes[0]) / sizes[1],
+        list(sizes),
+        lambda n, N: _predicted_threshold(SAMPLE_THRESHOLD, n, N),
+        points(79, 5, (1, 20), (60, 200)),
+        "SAMPLE_THRESHOLD.predict(...): two classes of n_B samples beside one",
+    )
+    proof.tie(
+        sizes[0] / sizes[1],
+        list(sizes),
+        lambda n, N: _predicted_threshold(MEAN_THRESHOLD, n, N),
+        points(80, 5, (1, 20), (60, 200)),
+        "MEAN_THRESHOLD.predict(...), likewise",
+    )
+
+
+def _predicted_threshold(claim: Claim, n: int, N: int) -> float:
+    reg = WeightDecay() if claim is SAMPLE_THRESHOLD else ClassMeanDecay()
+    problem = Problem(K=3, d=3, n=(N - 2 * n, n, n), reg=reg)
+    return next(iter(claim.predict(problem).numbers.values()))
 
 
 @evidence(

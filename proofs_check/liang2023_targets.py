@@ -76,8 +76,7 @@ def _divergence_along_the_row(x: float, beta: float) -> torch.Tensor:
 @evidence(
     EMERGING_FRAME,
     EvidenceKind.SYMBOLIC,
-    domain="all trees, all K, beta; symmetric: every tree whose F has equal row sums; the converse "
-    "written out for K = 3",
+    domain="all trees, all K, beta; symmetric: every tree whose F has equal row sums",
     steps=("exact fits", "centring", "factors", "symmetric", "only then"),
 )
 def smallest_exact_fit(proof: Proof) -> None:
@@ -110,18 +109,19 @@ def smallest_exact_fit(proof: Proof) -> None:
 
 def _only_then(proof: Proof) -> None:
     """(PSSP)^(1/2) is S or PSP only if their squares agree."""
-    a, b, c, d, e, f = sp.symbols("a:f", real=True)
-    S, one = sp.Matrix([[a, b, c], [b, d, e], [c, e, f]]), sp.ones(3, 1)
-    centring = sp.eye(3) - one * one.T * proof.term("share", sp.Rational(1, 3), sp.Rational(1, 2))
-    squared = centring * S * S * centring
-    sums, uneven = S * one, centring * S * one
-    proof.equal(
-        (one.T * (S * S - squared) * one)[0], sums.dot(sums), "1'(SS - PSSP)1 = |S1|^2: S1 = 0"
+    size = sp.Symbol("K", positive=True, integer=True)
+    S, one = sp.MatrixSymbol("S", size, size), sp.MatrixSymbol("one", size, 1)
+    share = proof.term("share", 1 / size, 2 / size)
+    centring = sp.Identity(size) - share * one * one.T
+    proof.zero(
+        centring * one - one + one * (one.T * one) / size,
+        "P1 = 0 since 1'1 = K: 1'(SS - PSSP)1 = |S1|^2, so that S1 = 0",
     )
-    proof.equal(
-        (squared - (centring * S * centring) ** 2).trace(),
-        uneven.dot(uneven) / 3,
-        "tr(PSSP - (PSP)^2) = |PS1|^2/K: PS1 = 0, that is S1 = r 1",
+    proof.zero(
+        centring * S * S * centring
+        - centring * S * centring * S * centring
+        - (centring * S * one) * (one.T * S * centring) / size,
+        "trace, with PP = P: tr(PSSP - (PSP)^2) = |PS1|^2/K: PS1 = 0, that is S1 = r 1",
     )
     r, m = sp.symbols("r m", positive=True)
     proof.positive(r * m, "at s* r = 0 then: 0 = z'S1 = r 1'z with the null vector z, 1'z = m > 0")

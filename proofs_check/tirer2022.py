@@ -135,7 +135,7 @@ def free_bias_optimum(proof: Proof) -> None:
     n = sp.Symbol("n", positive=True, integer=True)
     proof.assume(c < 1)
     proof.tie(
-        value + 0 * (n + lam_b),
+        value,
         [K, n, c, lam_b],
         _predicted(FREE_BIAS_ETF, lambda _: FreeBias()),
         points(73, 6, (2, 9), (1, 9), (0.1, 0.9), (1, 1)),
@@ -182,7 +182,7 @@ def penalised_bias_optimum(proof: Proof) -> None:
         "solvers.balanced.mse_bias_split beyond the transition",
     )
     proof.tie(
-        value.subs(s, inner).subs(beyond) + 0 * n,
+        value.subs(s, inner).subs(beyond),
         [K, n, c, more],
         lambda size, m, x, y: _predicted(BIAS_TRANSITION, PenalisedBias)(
             size, m, x, x / (1 - x) * (1 + y)

@@ -61,8 +61,9 @@ def critical_directions(proof: Proof) -> None:
     proof.equal(sp.diff(F, b), 2 * cos**2 * b, "b != 0 forces nu = cos^2(theta)")
     proof.zero(in_span, "and then a = c/sin^2(theta)")
     proof.zero(sp.diff(F, a).subs(a, 1 / cos_alpha), "r != 0 forces nu = 0 and then a = 1/c")
-    c2, s2 = (g / f).subs(FREE), (sin**2).subs(FREE)
-    proof.positive(c2 - s2**2, "c > sin^2(theta), so a > 1: no such point")
+    proof.equal(
+        g / f - sin**4, cos**2 * (1 / f + sin**2), "c^2 - sin^4(theta) > 0, so a > 1: no such point"
+    )
     proof.equal(
         1 - g / f,
         (f - 1) * cos**2 / f,
