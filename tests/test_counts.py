@@ -141,3 +141,14 @@ def test_bad_input_names_argument_requirement_and_value(call, message):
 def test_bad_class_sizes(n, message):
     with pytest.raises(ValueError, match=message):
         check_sizes(n, 3)
+
+
+@pytest.mark.parametrize("kind", [np.array, torch.tensor, list])
+def test_sizes_come_as_bincount_gives_them(kind):
+    unchecked = getattr(check_sizes, "__wrapped__", check_sizes)
+    assert unchecked(kind([3, 1, 2]), 3) == (3, 1, 2)
+    assert all(type(size) is int for size in unchecked(kind([3, 1, 2]), 3))
+    with pytest.raises(ValueError, match=r"n\[1\] must be an integer of at least 1, got 0"):
+        unchecked(kind([3, 0, 2]), 3)
+    with pytest.raises(ValueError, match="n must have K=3 entries, got 2"):
+        unchecked(kind([3, 1]), 3)

@@ -62,7 +62,7 @@ def check_sizes(n: Sequence[int], K: int) -> tuple[int, ...]:
     """Return class sizes as a tuple of K positive ints.
 
     Args:
-        n: Class sizes.
+        n: Class sizes, a sequence, array or tensor.
         K: Number of classes.
 
     Returns:
@@ -72,7 +72,8 @@ def check_sizes(n: Sequence[int], K: int) -> tuple[int, ...]:
         ValueError: If the length differs from K or a size is not a positive integer.
     """
     try:
-        sizes = None if isinstance(n, str) else tuple(n)
+        # Of arrays and tensors, such as torch.bincount(y), the numbers.
+        sizes = None if isinstance(n, str) else tuple(getattr(n, "tolist", lambda: n)())
     except TypeError:
         sizes = None
     if sizes is None:
