@@ -94,8 +94,9 @@ class Step:
         self.compiled = on_cuda if compiled is None else compiled
         # Collectives of other processes cannot be replayed at one's own pace.
         obstacle = built.uncapturable or ("several processes" if world.size > 1 else "")
-        self.graphs = on_cuda and not obstacle and graphs is not False
-        self.refused = f"not captured: {obstacle}" if on_cuda and obstacle else ""
+        wanted = on_cuda and graphs is not False
+        self.graphs = wanted and not obstacle
+        self.refused = f"not captured: {obstacle}" if wanted and obstacle else ""
         self.stream = torch.cuda.Stream(self.device) if on_cuda else None
         self.world = world
         self.optimiser = optimiser(model, recipe, self.device)
