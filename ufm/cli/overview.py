@@ -29,7 +29,7 @@ TOPICS = (
         "Ask the theorems, and what each of them rests on",
         (
             "ufm predict --K 10 --K-A 5 --R 12.5 average-budget --E-H 5",
-            "ufm claims list",
+            "ufm claims list collapse            # with these words; all without any",
             "ufm claims show fang2021.r0",
         ),
     ),
@@ -46,6 +46,13 @@ TOPICS = (
             "ufm solve --frame haframe --tree cifar100 --gamma 2 "
             "soft-targets --beta 5 vector-budget",
             "ufm counts --K 10 --n-max 5000 --rho 100 --f 20",
+        ),
+    ),
+    Topic(
+        "Maps of certified optima, kept in a store and continued where they stopped",
+        (
+            "ufm map phase --size 16             # also survival, angles",
+            "ufm runs list",
         ),
     ),
     Topic(
