@@ -41,7 +41,9 @@ CENTERS: Symbols = (
 OWN = {
     "fang2021": BUDGETS,
     "yang2022": BUDGETS,
+    "yaras2022": BUDGETS[:1],
     "zhu2021": RIDGES,
+    "tirer2022": RIDGES,
     "hong2024": RIDGES,
     "liang2023": (*RIDGES, *TREES),
     "yan2024": CENTERS,

@@ -25,7 +25,7 @@ _TIMES = re.compile(r"(?<=[\dK]) x (?=\d?K|\d)")
 # 1e-5, 2.4e-16; a mantissa of one is not written.
 _SCIENTIFIC = re.compile(r"(?<![\w.])(\d(?:\.\d+)?)e([-+]?\d{1,3})(?![\w.]\w)")
 _SUBSCRIPT = re.compile(
-    r"((?<![A-Za-z0-9_])(?:[A-Za-zα-ω]{1,2}|sum|max|min)|[|)])_"
+    r"((?<![A-Za-z0-9_])(?:[A-Za-zα-ω]{1,2}|[Ss]um|max|min|Hbar)|[|)])_"
     r"(?:\{([^{}]{1,12})\}|(op|\*|[A-Za-z0-9]{1,3}(?![A-Za-z0-9_])))"
 )
 _POWER = re.compile(
@@ -63,7 +63,8 @@ def _typeset(escaped: str) -> str:
     plain = _MINUS.sub("−", plain)
     plain = _GREEK.sub(lambda m: GREEK[m[1]], plain)
     plain = _SUBSCRIPT.sub(lambda m: f"{m[1]}<sub>{m[2] or m[3]}</sub>", plain)
-    return _POWER.sub(lambda m: f"<sup>{m[1] or m[2] or m[3]}</sup>", plain)
+    plain = _POWER.sub(lambda m: f"<sup>{m[1] or m[2] or m[3]}</sup>", plain)
+    return plain.replace("Hbar", "H\u0304")
 
 
 def _scientific(match: re.Match[str]) -> str:

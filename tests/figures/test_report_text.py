@@ -82,6 +82,7 @@ def test_an_unknown_command_is_refused():
         ("m_{l+1}, 2K x 2K, x = 0", "m<sub>l+1</sub>, 2K × 2K, x = 0"),
         ("1e-4, 2.4e-16, 5e4", "10<sup>−4</sup>, 2.4 · 10<sup>−16</sup>, 5 · 10<sup>4</sup>"),
         ("sqrt(2) >= -|Y|_op, 2 * x", "√2 ≥ −|Y|<sub>op</sub>, 2 · x"),
+        ("Sum_k |Hbar_k|^2", "Sum<sub>k</sub> |H\u0304<sub>k</sub>|<sup>2</sup>"),
         ("1.5 +- .2, d1e5", "1.5 ± .2, d1e5"),
         ("-<G,Z> and (Q'-I)(1-s)", "−&lt;G,Z&gt; and (Q&#39;−I)(1−s)"),
         ("cosine -1/(K-1), those of -G", "cosine −1/(K−1), those of −G"),

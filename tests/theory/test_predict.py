@@ -139,7 +139,7 @@ def test_per_vector_norms_are_kept():
 def test_group_by_group_note_names_the_merged_sizes():
     problem = ridge_problem((30, 30, 4, 4, 4), 1.01 * 2 / 72)
     prediction = predicted("hong2024.minority-threshold", problem)
-    assert "sizes [4]" in prediction.note
+    assert "the classes of size 4" in prediction.note
     assert isinstance(problem.reg, WeightDecay)
 
 

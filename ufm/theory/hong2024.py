@@ -39,13 +39,19 @@ def strength(problem: Problem) -> float:
     return math.sqrt(problem.reg.lam_W) * math.sqrt(problem.reg.lam_H)
 
 
+def _said(lam: float, what: str, merged: list[str]) -> str:
+    if not merged:
+        return f"no group of equal classes is merged at lambda = {lam:.6g}"
+    return f"merged at lambda = {lam:.6g}: the classes of {what} {', '.join(merged)}"
+
+
 def _sample_merging(claim: Claim, problem: Problem) -> Prediction:
     lam = strength(problem)
     sizes = {round(pi * problem.N): math.sqrt(pi / problem.N) for pi in equal_groups(problem)}
-    merged = [size for size, level in sizes.items() if level <= lam]
+    merged = [str(size) for size, level in sizes.items() if level <= lam]
     return Prediction(
         claim,
-        note=f"groups of equal classes merged at lambda = {lam:.6g}: sizes {merged or 'none'}",
+        note=_said(lam, "size", merged),
         numbers={f"threshold_{size}": level for size, level in sizes.items()},
     )
 
@@ -55,7 +61,7 @@ def _mean_merging(claim: Claim, problem: Problem) -> Prediction:
     merged = [f"{pi:.6g}" for pi in shares if pi <= lam]
     return Prediction(
         claim,
-        note=f"groups of equal classes merged at lambda = {lam:.6g}: shares {merged or 'none'}",
+        note=_said(lam, "share", merged),
         numbers={f"threshold_{i}": pi for i, pi in enumerate(shares)},
     )
 
