@@ -264,7 +264,7 @@ def measure(recipe: Recipe, *, device: torch.device, rate: float, N: int = 4096)
 
 
 def is_current(path: Path, device: str) -> bool:
-    """Whether a file holds this version's numbers of that kind of device.
+    """Whether a file holds this version's numbers of that kind of device, of all its recipes.
 
     Args:
         path: The file.
@@ -273,12 +273,29 @@ def is_current(path: Path, device: str) -> bool:
     Returns:
         True if it need not be measured again.
     """
+    kind, record = torch.device(device).type, _read(path)
+    return record.get("kind") == kind and _names(record) >= set(RECIPES[kind])
+
+
+def _read(path: Path | None) -> dict[str, Any]:
+    # Empty unless of this version.
     try:
-        record = json.loads(path.read_bytes())
+        record = json.loads(path.read_bytes()) if path else {}
     except (OSError, ValueError):
-        return False
-    kind = torch.device(device).type
-    return record.get("version") == VERSION and record.get("kind") == kind
+        return {}
+    return record if record.get("version") == VERSION else {}
+
+
+def _names(record: dict[str, Any]) -> set[str]:
+    return {row["recipe"] for row in record.get("rows", ())}
+
+
+def _begun(path: Path | None, wanted: set[str], environment: dict[str, Any]) -> dict[str, Any]:
+    # A record that lacks some of its rows, of the same device and code; else empty.
+    record = _read(path)
+    before = record.get("provenance", {})
+    same = all(before.get(k) == environment[k] for k in ("device", "torch", "commit", "dirty"))
+    return record if same and _names(record) < wanted else {}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -327,18 +344,29 @@ def run(arguments: argparse.Namespace) -> int:
         least = max(recipe.batch, len(random_images(recipe, N=1).classes))
         if count < least:  # one batch, and one of each class
             raise ValueError(f"images must be at least {least} for {recipe.name}, got {count}")
+    environment = provenance(device)
+    record = _begun(arguments.record, {recipe.name for recipe in chosen}, environment)
     with kernels(device):
-        rate = matrix_rate(device, size=MATRIX[device.type])
-        rows = [measure(recipe, device=device, rate=rate, N=count) for recipe in chosen]
-    record = {
-        "version": VERSION, "kind": device.type, "matrix_rate": rate, "rows": rows,
-        "provenance": provenance(device),
-    }  # fmt: skip
-    text = json.dumps(record, indent=1) + "\n"
-    if arguments.record:
-        write_atomic({arguments.record: text.encode()}, role="record")
-    sys.stdout.write(text)
+        if not record:
+            record = {
+                "version": VERSION, "kind": device.type,
+                "matrix_rate": matrix_rate(device, size=MATRIX[device.type]), "rows": [],
+                "provenance": environment,
+            }  # fmt: skip
+        for recipe in chosen:
+            if recipe.name in _names(record):
+                continue
+            record["rows"].append(
+                measure(recipe, device=device, rate=record["matrix_rate"], N=count)
+            )
+            if arguments.record:  # a stop keeps the rows that are done
+                write_atomic({arguments.record: _text(record)}, role="record")
+    sys.stdout.write(_text(record).decode())
     return 0
+
+
+def _text(record: dict[str, Any]) -> bytes:
+    return (json.dumps(record, indent=1) + "\n").encode()
 
 
 __all__ = ["FILE", "VERSION", "add_arguments", "is_current", "measure", "run"]

@@ -51,8 +51,15 @@ def test_bare_convolutions_have_a_time():
 def test_a_record_is_current_for_its_kind_of_device_only(tmp_path):
     path = tmp_path / "throughput.json"
     assert not throughput.is_current(path, "cuda")
-    path.write_text(json.dumps({"version": throughput.VERSION, "kind": "cpu"}))
+    rows = [{"recipe": name} for name in throughput.RECIPES["cpu"]]
+    record = {"version": throughput.VERSION, "kind": "cpu", "rows": rows}
+    path.write_text(json.dumps(record))
     assert throughput.is_current(path, "cpu")
+    path.write_text(json.dumps(record | {"rows": []}))
+    assert not throughput.is_current(path, "cpu")
+    path.write_text(json.dumps(record | {"version": 0}))
+    assert not throughput.is_current(path, "cpu")
+    path.write_text(json.dumps(record))
     assert not throughput.is_current(path, "cuda")
     path.write_text("{")
     assert not throughput.is_current(path, "cpu")
@@ -108,3 +115,30 @@ def test_a_network_without_convolutions_has_no_floor_of_them(capsys, monkeypatch
     (row,) = json.loads(capsys.readouterr().out)["rows"]
     assert row["images_per_second"]["1"] > 0
     assert "times_convolutions" not in row
+
+
+def test_a_measurement_that_is_stopped_keeps_its_rows(tmp_path, monkeypatch, capsys):
+    path, asked = tmp_path / "record.json", []
+
+    def measure(recipe, *, device, rate, N):
+        asked.append(recipe.name)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return {"recipe": recipe.name, "rate": rate}
+
+    here = {"device": "cpu", "torch": "2", "commit": "a", "dirty": False}
+    monkeypatch.setattr(throughput, "provenance", lambda device: here)
+    monkeypatch.setattr(throughput, "measure", measure)
+    monkeypatch.setattr(throughput, "matrix_rate", lambda *_, **__: float(len(asked) + 1))
+    command = ["bench", "digits-ce", "digits-p", "--device", "cpu", "--record", str(path)]
+    with pytest.raises(KeyboardInterrupt):
+        main(command)
+    assert [row["recipe"] for row in json.loads(path.read_text())["rows"]] == ["digits-ce"]
+    assert main(command) == 0
+    assert asked == ["digits-ce", "digits-p", "digits-p"]
+    assert {row["rate"] for row in json.loads(path.read_text())["rows"]} == {1.0}
+    assert json.loads(capsys.readouterr().out) == json.loads(path.read_text())
+    asked.clear()
+    monkeypatch.setattr(throughput, "measure", lambda recipe, **_: {"recipe": recipe.name})
+    assert main(command) == 0  # asked for again it is measured again
+    assert "rate" not in json.loads(path.read_text())["rows"][0]
