@@ -65,23 +65,26 @@ def test_solutions_of_one_start_are_the_same_point_up_to_the_tolerance():
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "share", "seed", "rare"),
+    ("K", "d", "low", "high", "share", "seed", "rare"),
     [
-        (0.01, 0.1, 1.0, 2, [1170, 2406, 3586]),
-        (1, 5, 1.0, 1, [2960, 4694]),
-        (20, 40, 1.0, 4, [264, 1284, 3044]),
-        (100, 300, 0.95, 0, []),
+        (5, 4, 0.01, 0.1, 1.0, 2, [1170, 2406, 3586]),
+        (5, 4, 1, 5, 1.0, 1, [2960, 4694]),
+        (5, 4, 20, 40, 1.0, 4, [264, 1284, 3044]),
+        (5, 4, 100, 300, 0.95, 0, []),
+        (2, 1, 1, 5, 1.0, 0, []),
+        (3, 1, 1, 5, 1.0, 0, []),
+        (5, 2, 1, 5, 1.0, 0, []),
     ],
 )
-def test_every_step_is_that_of_the_tensor_engine(low, high, share, seed, rare):
-    # Random starts meet what the frame avoids: steps that are too long or cut back, pairs of
-    # negative curvature and, in the rare rows, values that only the slope's share refuses. A
-    # decision taken otherwise leads elsewhere; rounding decides only where the loss is below the
-    # slack of the line search.
+def test_every_step_is_that_of_the_tensor_engine(K, d, low, high, share, seed, rare):
+    # Random starts meet what the frame avoids: steps that are too long or cut back, in low
+    # dimension pairs of negative curvature, also when the memory is full, and in the rare rows
+    # values that only the slope's share refuses. A decision taken otherwise leads elsewhere;
+    # rounding decides only where the loss is below the slack of the line search.
     generator, rows = np.random.default_rng(seed), [*range(200), *rare]
-    weights = np.exp(generator.uniform(0, math.log(1000), (5000, 5)))[rows]
+    weights = np.exp(generator.uniform(0, math.log(1000), (5000, K)))[rows]
     radius = np.exp(generator.uniform(math.log(low), math.log(high), 5000))[rows]
-    template = ufm.Problem(K=5, d=4, n=(1,) * 5, reg=ufm.AverageBudget())
+    template = ufm.Problem(K=K, d=d, n=(1,) * K, reg=ufm.AverageBudget())
     batch = ufm.ProblemBatch(template, weights=weights, E_W=1.0, E_H=radius**2)
     method = ufm.LBFGS(start="random", memory=3, gtol=1e-5, max_steps=25)
     sol, reference = (

@@ -172,8 +172,8 @@ def _begin(x, frame, pi, radius, K, d):
 
 
 @njit(**INNER)
-def _direction(p, g, S, Y, rho, alpha, newest, used):
-    # p = -(inverse Hessian) g by the two-loop recursion; pairs in a ring.
+def _direction(p, g, S, Y, rho, alpha, gamma, newest, used):
+    # p = -(inverse Hessian) g by the two-loop recursion; pairs in a ring, rho = 0 if of no use.
     m = rho.size
     for i in range(g.size):
         p[i] = -g[i]
@@ -181,10 +181,8 @@ def _direction(p, g, S, Y, rho, alpha, newest, used):
         slot = (newest - age + m) % m
         alpha[slot] = rho[slot] * _dot(S[slot], p)
         _add(p, -alpha[slot], Y[slot])
-    if used > 0:
-        gamma = 1.0 / (rho[newest] * _dot(Y[newest], Y[newest]))
-        for i in range(p.size):
-            p[i] *= gamma
+    for i in range(p.size):
+        p[i] *= gamma
     for age in range(used - 1, -1, -1):
         slot = (newest - age + m) % m
         _add(p, alpha[slot] - rho[slot] * _dot(Y[slot], p), S[slot])
@@ -197,7 +195,7 @@ def _minimise(x, pi, radius, K, d, gtol, max_steps, vectors, S, Y, small, Z, wor
     turned, rho, alpha = small
     value, mu = _gradient(x, g, pi, radius, K, d, Z, work, bits, turned)
     norm = math.sqrt(_dot(g, g))
-    least, idle, used, newest, steepest = norm, 0, 0, -1, True
+    least, idle, used, newest, gamma, steepest = norm, 0, 0, -1, 1.0, True
     for i in range(g.size):
         p[i] = -g[i]
     slope, trial = -norm * norm, FIRST * math.sqrt(2 * radius) / norm
@@ -223,20 +221,23 @@ def _minimise(x, pi, radius, K, d, gtol, max_steps, vectors, S, Y, small, Z, wor
             t *= SHRINK
         if accepted:
             useful = v_new < value - noise
-            slot = (newest + 1) % rho.size
+            newest, used = (newest + 1) % rho.size, min(used + 1, rho.size)
+            s, y = S[newest], Y[newest]
             for i in range(x.size):
-                S[slot, i] = x_new[i] - x[i]
-                Y[slot, i] = g_new[i] - g[i]
+                s[i] = x_new[i] - x[i]
+                y[i] = g_new[i] - g[i]
                 x[i] = x_new[i]
                 g[i] = g_new[i]
-            sy = _dot(S[slot], Y[slot])
-            if sy > CURVATURE * _dot(Y[slot], Y[slot]):
-                rho[slot], newest, used = 1.0 / sy, slot, min(used + 1, rho.size)
+            sy, yy = _dot(s, y), _dot(y, y)
+            rho[newest] = 0.0
+            if sy > CURVATURE * yy:
+                rho[newest] = 1.0 / sy
+                gamma = 1.0 / (rho[newest] * yy)
             value, mu, norm = v_new, mu_new, math.sqrt(_dot(g, g))
             useful = useful or norm < least
             idle = 0 if useful else idle + 1
             least = min(least, norm)
-            _direction(p, g, S, Y, rho, alpha, newest, used)
+            _direction(p, g, S, Y, rho, alpha, gamma, newest, used)
             slope = _dot(p, g)
             steepest = not slope < 0.0
         elif steepest:
