@@ -19,7 +19,7 @@ _SIGNS = (
     (" * ", " · "), ("Ln ", "ln "),
 )  # fmt: skip
 _ROOT = re.compile(r"\bsqrt(?=[(\d]|\s\d)\s?")
-_THRESHOLD = re.compile(r"\bR([01])\b(?!')")
+_THRESHOLD = re.compile(r"(?<![-\w])R([01])\b(?!')")
 _BARE = re.compile(r"√\((\w)\)")
 _TIMES = re.compile(r"(?<=[\dK]) x (?=\d?K|\d)")
 # 1e-5, 2.4e-16; a mantissa of one is not written.

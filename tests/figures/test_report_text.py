@@ -94,7 +94,7 @@ def test_an_unknown_command_is_refused():
         ("<G,Z> is -lam |Z|_*", "&lt;G,Z&gt; is −λ |Z|<sub>*</sub>"),
         ("`a_b >= 1` at pi_B", "<code>a_b &gt;= 1</code> at π<sub>B</sub>"),
         ("R_0 is R_1", "R<sub>0</sub> is R<sub>1</sub>"),
-        ("R0 or R1 (R10)", "R<sub>0</sub> or R<sub>1</sub> (R10)"),
+        ("R0 or R1 (R10, below-R0)", "R<sub>0</sub> or R<sub>1</sub> (R10, below-R0)"),
     ],
 )
 def test_plain_text_mathematics_is_set(written, shown):
