@@ -26,7 +26,9 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")]
 PAGES += sorted({*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "howto").glob("*.md")})
 PROGRAMS = ("ufm ", "python -m ", "make ", 'eval "$(ufm ')
-PLACES = {"ID": "phase-diagram", "RECIPE": "digits-ce", "NAME": "digits", "INDEX": "https://x"}
+PLACES = {
+    "ID": "phase-diagram", "RECIPE": "digits-ce", "NAME": "digits", "INDEX": "https://x", "N": "20",
+}  # fmt: skip
 NEW = "papyan2020.etf-distance"  # the claim that a page adds; tests/test_docs.py proves it
 # What solves for more than a second, or would compute for minutes.
 SLOW = ("cifar100", "ufm map", "ufm runs")
