@@ -1,5 +1,6 @@
 """Compiled certificates against the tensor code, and as bounds of their own."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 from tolerances import EXACT
 
 import ufm
-from ufm.certificates import _certify, _fused, first_certificate
+from ufm.certificates import _certify, _fused, _spectral, first_certificate
 from ufm.compiled.rows import available
 
 
@@ -57,6 +58,35 @@ def test_agrees_with_the_tensor_code(K, d, distance):
     torch.testing.assert_close(
         compiled.multipliers[kept], tensors.multipliers[kept], rtol=1e-9, atol=EXACT
     )
+
+
+@pytest.mark.parametrize(("K", "d"), [(2, 1), (3, 5), (10, 9)])
+@pytest.mark.parametrize("distance", [0.0, 1e-3, 1.0, 30.0])
+def test_without_trial_ranks_the_tensor_code_finds_the_same_everywhere(K, d, distance, monkeypatch):
+    # Loose points too, one whose logits point the wrong way, and one with next to no budget,
+    # where the raw bound is the best.
+    monkeypatch.setattr(_spectral, "TRIAL_ABOVE", math.inf)
+    problems = batch(6, K, d, seed=5)
+    E_W = problems.E_W.copy()
+    E_W[5] = 1e-12
+    sol = points(ufm.ProblemBatch(problems.template, weights=problems.weights, E_W=E_W), distance)
+    sol.W[4] *= -1
+    compiled, loose = _fused.fused_certificate(sol)
+    tensors = ufm.certify(sol, engine="tensors")
+    scale = tensors.Y.flatten(1).norm(dim=-1).clamp(min=1) * (1 + tensors.primal)
+    agree = torch.tensor([a == b for a, b in zip(compiled.bound, tensors.bound, strict=True)])
+    # Where raw and clip are equally good to rounding, either may be taken.
+    assert (agree | ((compiled.raw_gap - compiled.gap) <= EXACT * scale)).all()
+    for name in ("dual", "gap"):
+        error = (getattr(compiled, name) - getattr(tensors, name)).abs()
+        assert (error <= EXACT * scale).all(), name
+    for name in ("Y", "margin", "multipliers"):
+        torch.testing.assert_close(
+            getattr(compiled, name)[agree], getattr(tensors, name)[agree], rtol=1e-9, atol=EXACT
+        )
+    # What is loose is what a better bound than zero would help.
+    expected = compiled.gap > 1e-10 * compiled.primal.clamp(min=1)
+    assert loose.tolist() == expected.nonzero().squeeze(-1).tolist()
 
 
 @pytest.mark.parametrize(("K", "d"), [(2, 1), (4, 2), (10, 9)])
@@ -120,7 +150,9 @@ def test_a_broken_instance_fails_alone(bad):
     sol = points(batch(3, 4, 3), 0.0)
     W = sol.W.clone()
     W[1] = bad
-    broken = ufm.certify(replace(sol, point=sol.point._replace(W=W)))
+    changed = replace(sol, point=sol.point._replace(W=W))
+    broken = ufm.certify(changed)
+    assert _fused.fused_certificate(changed)[1].tolist() == [1]  # the tensors shall have their say
     good = ufm.certify(sol)
     assert broken.passed.tolist() == [True, False, True]
     for i in (0, 2):
