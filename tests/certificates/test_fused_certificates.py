@@ -61,7 +61,7 @@ def test_agrees_with_the_tensor_code(K, d, distance):
 
 
 @pytest.mark.parametrize(("K", "d"), [(2, 1), (3, 5), (10, 9)])
-@pytest.mark.parametrize("distance", [0.0, 1e-3, 1.0, 30.0])
+@pytest.mark.parametrize("distance", [0.0, 5e-3, 1.0, 30.0])
 def test_without_trial_ranks_the_tensor_code_finds_the_same_everywhere(K, d, distance, monkeypatch):
     # Loose points too, one whose logits point the wrong way, and one with next to no budget,
     # where the raw bound is the best.
@@ -157,6 +157,30 @@ def test_a_broken_instance_fails_alone(bad):
     assert broken.passed.tolist() == [True, False, True]
     for i in (0, 2):
         assert torch.equal(broken.gap[i], good.gap[i])
+
+
+@pytest.mark.parametrize("energy", [1e-4, 1.0, 1e4])
+def test_logits_that_are_nothing_beside_the_budgets_have_no_rank(energy):
+    reg = ufm.AverageBudget(energy, energy)
+    problem = ufm.Problem(K=4, d=3, n=(4, 3, 2, 1), reg=reg)
+    W, H = torch.randn(4, 3, dtype=torch.float64), torch.randn(3, 4, dtype=torch.float64)
+    H *= energy**0.5 / H.norm()
+    W *= energy / torch.linalg.matrix_norm(W @ H, 2)
+    for size, rank in ((1e-8, 0), (1e-2, 3)):
+        assert int(ufm.certify(ufm.Solution.from_arrays(problem, size * W, H)).rank) == rank
+
+
+def test_the_ends_of_the_range_keep_their_digits():
+    K, s = 4, 12.0
+    loss = math.log1p((K - 1) * math.exp(-K * s / (K - 1)))
+    balanced = ufm.Problem(K=K, d=K - 1, n=(1,) * K, reg=ufm.AverageBudget(s, s))
+    cert = ufm.certify(ufm.solve(balanced))
+    assert float(cert.primal) == pytest.approx(loss, rel=EXACT)
+    huge = ufm.solve(replace(balanced, reg=ufm.AverageBudget(1e6, 1e6)))
+    assert float(ufm.certify(huge).stationarity) == 0  # nothing is left of the gradient
+    sol = ufm.solve(balanced)
+    nothing = replace(sol, point=sol.point._replace(W=2 * sol.W, H=0 * sol.H))
+    assert float(ufm.certify(nothing).primal) == pytest.approx(math.log(K), rel=EXACT)
 
 
 def test_wrong_points_are_rejected():
