@@ -176,11 +176,21 @@ def test_the_ends_of_the_range_keep_their_digits():
     balanced = ufm.Problem(K=K, d=K - 1, n=(1,) * K, reg=ufm.AverageBudget(s, s))
     cert = ufm.certify(ufm.solve(balanced))
     assert float(cert.primal) == pytest.approx(loss, rel=EXACT)
+    # A gap of a thousandth of a loss of 1e-9 is tight: the gate is absolute below one.
+    near = ufm.solve(ufm.ProblemBatch(balanced, E_H=[17.0]), throw=False)
+    near = replace(near, point=near.point._replace(W=0.9999 * near.W))
+    first, loose = _fused.fused_certificate(near)
+    assert 1e-10 * float(first.primal) < float(first.gap) < 1e-10
+    assert not len(loose)
     huge = ufm.solve(replace(balanced, reg=ufm.AverageBudget(1e6, 1e6)))
     assert float(ufm.certify(huge).stationarity) == 0  # nothing is left of the gradient
     sol = ufm.solve(balanced)
     nothing = replace(sol, point=sol.point._replace(W=2 * sol.W, H=0 * sol.H))
     assert float(ufm.certify(nothing).primal) == pytest.approx(math.log(K), rel=EXACT)
+    tensors = ufm.certify(nothing, engine="tensors")
+    assert float(_fused.fused_certificate(nothing)[0].stationarity) == pytest.approx(
+        float(tensors.stationarity), rel=EXACT
+    )
 
 
 def test_wrong_points_are_rejected():
