@@ -1,6 +1,7 @@
 """Threads, pieces, announcements and folders of compiled kernels; products and eigenvalues."""
 
 import importlib
+import os
 import threading
 import time
 from types import SimpleNamespace
@@ -149,6 +150,20 @@ def test_a_damaged_store_that_may_not_be_cleared_is_left_alone(tmp_path, monkeyp
     (tmp_path / "test_compiled.f-1.py311.nbi").rmdir()
     with pytest.raises(EOFError):  # an error of another origin stays one
         rows.over_rows(f, 1)
+
+
+def test_a_stored_kernel_older_than_what_it_calls_is_dropped(tmp_path):
+    f = fake([], folder=str(tmp_path))
+    stem = f"{f.__module__.rpartition('.')[2]}.{f.__name__}"
+    old, new, other = (tmp_path / name for name in (f"{stem}-1.nbi", f"{stem}-2.nbi", "g-1.nbi"))
+    for path in (old, new, other):
+        path.touch()
+    for path in (old, other):
+        os.utime(path, (0, 0))
+    rows._drop_outdated(f)
+    assert not old.exists()
+    assert new.exists()
+    assert other.exists()
 
 
 def test_an_installation_that_fails_is_as_none(monkeypatch, capsys):

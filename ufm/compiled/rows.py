@@ -63,13 +63,15 @@ def kernel(module: str, name: str) -> Kernel:
         RuntimeError: If numba fails for another reason than having no folder to write to.
     """
     try:
-        return getattr(importlib.import_module(module), name)
+        function = getattr(importlib.import_module(module), name)
     except RuntimeError as error:
         if "cannot cache" not in str(error):
             raise
-    # No folder that may be written to beside the source or at home.
-    _keep_for_this_process()
-    return getattr(importlib.import_module(module), name)
+        # No folder that may be written to beside the source or at home.
+        _keep_for_this_process()
+        return getattr(importlib.import_module(module), name)
+    _drop_outdated(function)
+    return function
 
 
 def over_rows(function: Kernel, count: int, *arrays: Any) -> None:
@@ -112,12 +114,7 @@ def _prepare(function: Kernel, *arrays: Any) -> None:
         function(0, 0, *arrays)
     except DAMAGE as error:
         sys.stderr.write(f"ufm: the store of kernels fails, compiling without it: {error!r}\n")
-        try:
-            for file in _stored(function):
-                file.unlink(missing_ok=True)
-        except OSError:
-            _keep_for_this_process()
-            function.enable_caching()
+        _drop(function, _stored(function))
         function(0, 0, *arrays)
 
 
@@ -125,6 +122,22 @@ def _keep_for_this_process() -> None:
     folder = tempfile.mkdtemp(prefix="ufm-kernels-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     importlib.import_module("numba").config.CACHE_DIR = folder
+
+
+def _drop_outdated(function: Kernel) -> None:
+    # Numba compares a stored kernel with the file of the kernel alone, not with what it calls.
+    newest = max(file.stat().st_mtime for file in Path(__file__).parent.glob("_*.py"))
+    _drop(function, [file for file in _stored(function) if file.stat().st_mtime < newest])
+
+
+def _drop(function: Kernel, files: list[Path]) -> None:
+    # Where they may not be removed, another folder has none of them.
+    try:
+        for file in files:
+            file.unlink(missing_ok=True)
+    except OSError:
+        _keep_for_this_process()
+        function.enable_caching()
 
 
 def _stored(function: Kernel) -> list[Path]:

@@ -25,6 +25,8 @@ from ufm.status import STATUSES, Status
 
 
 Callback = Callable[[int, Tensor, Point], None]
+# Characters of an argument that an error repeats.
+LONGEST = 200
 
 
 def solve(
@@ -207,13 +209,19 @@ def _checked_problems(problem: Problem | Sequence[Problem]) -> Sequence[Problem]
     if isinstance(problem, ProblemBatch):
         return problem
     if not isinstance(problem, Sequence) or isinstance(problem, str):
-        raise ValueError(f"problem must be a Problem or a sequence of them, got {problem!r}")
+        raise ValueError(f"problem must be a Problem or a sequence of them, got {_short(problem)}")
     for each in problem:
         if not isinstance(each, Problem):
-            raise ValueError(f"problem must be a Problem, got {each!r}")
+            raise ValueError(f"problem must be a Problem, got {_short(each)}")
     if not problem:
         raise ValueError("problem must hold at least one problem, got none")
     return tuple(problem)
+
+
+def _short(thing: object) -> str:
+    # Not all arrays of a solution.
+    text = repr(thing)
+    return text if len(text) <= LONGEST else f"a {type(thing).__name__}"
 
 
 def _checked_seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
