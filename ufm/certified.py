@@ -10,7 +10,6 @@ from functools import partial
 from ufm._typing import Int, Tensor
 from ufm.certificates import Certificate, certify, first_certificate
 from ufm.methods import LBFGS, Method, Newton
-from ufm.objective import Point
 from ufm.problem import Problem
 from ufm.solution import PER_INSTANCE, Solution
 from ufm.solvers import polish, solve
@@ -60,7 +59,7 @@ def solve_certified(
     failed = (~cert.passed).nonzero().squeeze(-1)
     if len(failed):
         part, proof = _improved(sol.select(failed), cert.select(failed), method)
-        sol, cert = _with_points(sol, failed, part), cert.with_rows(failed, proof)
+        sol, cert = _overwritten(sol, failed, part), cert.overwritten(failed, proof)
     return replace(sol, seconds=time.perf_counter() - begin), cert
 
 
@@ -78,8 +77,8 @@ def _improved(sol: Solution, cert: Certificate, method: LBFGS) -> tuple[Solution
         if not len(better):
             continue
         where = failed[better]
-        sol = _with_points(sol, where, part.select(better))
-        cert = cert.with_rows(where, proof.select(better))
+        sol = _overwritten(sol, where, part.select(better))
+        cert = cert.overwritten(where, proof.select(better))
     return sol, cert
 
 
@@ -104,7 +103,7 @@ def _continued(sol: Solution, method: LBFGS) -> Solution:
     part = sol.select(able)
     device = str(sol.H.device)
     new = solve(part.problems, method, device=device, throw=False, start=part.point)
-    return _with_points(sol, able, replace(new, steps=new.steps + part.steps))
+    return _overwritten(sol, able, replace(new, steps=new.steps + part.steps))
 
 
 def _polished(sol: Solution) -> Solution:
@@ -116,9 +115,10 @@ def _restarted(sol: Solution, method: LBFGS) -> Solution:
     return solve(sol.problems, method, seeds=(RESTART,), device=str(sol.H.device), throw=False)
 
 
-def _with_points(sol: Solution, index: Int[Tensor, "S"], part: Solution) -> Solution:
-    point = Point(*(a.index_copy(0, index, b) for a, b in zip(sol.point, part.point, strict=True)))
-    rows = {
-        name: getattr(sol, name).index_copy(0, index, getattr(part, name)) for name in PER_INSTANCE
-    }
-    return replace(sol, point=point, **rows)
+def _overwritten(sol: Solution, index: Int[Tensor, "S"], part: Solution) -> Solution:
+    # In place, as `Certificate.overwritten`: nobody else holds the solution yet.
+    for old, new in zip(sol.point, part.point, strict=True):
+        old.index_copy_(0, index, new)
+    for name in PER_INSTANCE:
+        getattr(sol, name).index_copy_(0, index, getattr(part, name))
+    return sol

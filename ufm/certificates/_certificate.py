@@ -95,8 +95,11 @@ class Certificate:
         bracket = None if self.bracket is None else self.bracket[one]
         return replace(self, bound=self.bound[one], bracket=bracket, **tensors)
 
-    def with_rows(self, index: Int[Tensor, "S"], part: Certificate) -> Certificate:
-        """This batch with some instances replaced.
+    def overwritten(self, index: Int[Tensor, "S"], part: Certificate) -> Certificate:
+        """This batch with some instances replaced, written into its own tensors.
+
+        A copy of a large batch would wake torch's threads, which then spin for milliseconds beside
+        those of the compiled kernels. For certificates that nobody else holds.
 
         Args:
             index: Positions to replace.
@@ -106,7 +109,9 @@ class Certificate:
             The new batch, without brackets.
         """
         tensors = {
-            name: value.index_copy(0, index, getattr(part, name))
+            name: (value.clone() if 0 in value.stride() else value).index_copy_(
+                0, index, getattr(part, name)
+            )
             for name, value in self.__dict__.items()
             if isinstance(value, torch.Tensor)
         }

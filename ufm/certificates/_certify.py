@@ -81,7 +81,7 @@ def certify(
         if len(loose):
             points = replace(sol, seeds=(), messages=())  # all that is not the point's own
             better = certify(points.select(loose), engine="tensors")
-            certificate = certificate.with_rows(loose, better)
+            certificate = certificate.overwritten(loose, better)
         return certificate if sol.batch_shape else certificate[0]
     reduced = reduce_point(sol)
     raw, best = bounds(reduced.means)

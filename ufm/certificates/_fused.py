@@ -67,7 +67,7 @@ def fused_certificate(sol: Solution) -> tuple[Certificate, Int[Tensor, "S"]]:
     W, H = W.reshape(B, K, d), H.reshape(B, d, K)
     by_kernel = _on_card if can_launch(sol.H.device) else _on_processor
     columns, whole = by_kernel(objective, W, H)
-    ratio = (objective.E_W / objective.E_H).sqrt()
+    ratio = (objective.E_H / objective.E_W).rsqrt()  # sqrt is MKL's, which wakes torch's threads
     scales = torch.stack([ratio, 1 / ratio], -1) * (columns.pop("norm") / 2).unsqueeze(-1)
     rank, code, loose = whole
     certificate = Certificate(
